@@ -1,0 +1,158 @@
+//! [`CancelledError`]: why something ended without a result.
+//!
+//! The error travels from `cancel()` to whoever looks at the cancelled future. It is cheap to
+//! clone, and it remembers what asyncio forgets: where the `cancel()` was, and whether *this* task
+//! was asked to stop or something it awaited was.
+
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::errors::PanicError;
+
+/// Says that a future or task ended because it was cancelled.
+///
+/// *From asyncio:* `asyncio.CancelledError`. Differences:
+///
+/// * it tells who was asked to stop ([`origin`](Self::origin)) and where
+///   ([`location`](Self::location));
+/// * inside a coroutine it is not raised as an error value that any `?` could swallow: the
+///   coroutine unwinds, which means that it is dropped at the await it is suspended at.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{CancelOrigin, EventLoop, ResultError};
+///
+/// let event_loop = EventLoop::new();
+/// let future = event_loop.create_future::<u32>();
+/// assert!(future.cancel_with("shutting down"));
+///
+/// let Err(ResultError::Cancelled(cancelled)) = future.result() else { panic!("cancelled") };
+/// assert_eq!(cancelled.message(), Some("shutting down"));
+/// assert_eq!(cancelled.origin(), CancelOrigin::Requested);
+/// assert!(cancelled.location().file().ends_with(".rs"));
+/// ```
+#[derive(Clone)]
+pub struct CancelledError(Rc<Details>);
+
+#[derive(Clone)]
+struct Details {
+    message: Option<Rc<str>>,
+    origin: CancelOrigin,
+    /// Where `cancel()` was called.
+    location: &'static Location<'static>,
+    /// The panic that took the place of a result, for [`CancelOrigin::Panicked`].
+    panic: Option<PanicError>,
+}
+
+/// Who was asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CancelOrigin {
+    /// `cancel()` was called on this very future or task (or forwarded to it by a task that
+    /// awaits it).
+    Requested,
+    /// Something this task awaited was cancelled by somebody else.
+    Awaited,
+    /// Not a cancellation: the task panicked, and [`CancelledError::panic`] has the panic. Only
+    /// `outcome()` gives this.
+    Panicked,
+}
+
+impl CancelledError {
+    /// Makes an error with a message, as if `cancel()` had been called here.
+    ///
+    /// *From asyncio:* `CancelledError("...")`.
+    #[track_caller]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self::at(Some(message.into().into()), Location::caller())
+    }
+
+    pub(crate) fn at(message: Option<Rc<str>>, location: &'static Location<'static>) -> Self {
+        Self(Rc::new(Details {
+            message,
+            origin: CancelOrigin::Requested,
+            location,
+            panic: None,
+        }))
+    }
+
+    /// A panic, for `outcome()`, which reports it as a value.
+    pub(crate) fn from_panic(panic: PanicError) -> Self {
+        Self(Rc::new(Details {
+            message: Some(panic.message().into()),
+            origin: CancelOrigin::Panicked,
+            location: panic.created_at(),
+            panic: Some(panic),
+        }))
+    }
+
+    /// The same cancellation as seen by a task that was not asked itself.
+    pub(crate) fn as_awaited(&self) -> Self {
+        if self.0.origin == CancelOrigin::Awaited {
+            return self.clone();
+        }
+        let mut details = Details::clone(&self.0);
+        details.origin = CancelOrigin::Awaited;
+        Self(Rc::new(details))
+    }
+
+    /// The message given to [`cancel_with`](crate::Future::cancel_with), if there was one.
+    ///
+    /// *From asyncio:* `exc.args[0]`.
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
+    /// Who was asked to stop: this task, or something it awaited.
+    ///
+    /// *From asyncio:* nothing; a Python program cannot tell.
+    pub fn origin(&self) -> CancelOrigin {
+        self.0.origin
+    }
+
+    /// Where in the source `cancel()` was called.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0.location
+    }
+
+    /// The panic, if it was a panic and not a cancellation that ended the task.
+    ///
+    /// Only an error that comes from `outcome()` can hold one.
+    pub fn panic(&self) -> Option<&PanicError> {
+        self.0.panic.as_ref()
+    }
+}
+
+impl fmt::Debug for CancelledError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("CancelledError");
+        if let Some(message) = self.message() {
+            s.field("message", &message);
+        }
+        s.field("origin", &self.0.origin)
+            .field("location", &format_args!("{}", self.0.location))
+            .finish()
+    }
+}
+
+impl fmt::Display for CancelledError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.origin {
+            CancelOrigin::Requested => write!(f, "cancelled at {}", self.0.location)?,
+            CancelOrigin::Awaited => write!(
+                f,
+                "cancelled because something awaited was cancelled at {}",
+                self.0.location
+            )?,
+            CancelOrigin::Panicked => write!(f, "task created at {} panicked", self.0.location)?,
+        }
+        match self.message() {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for CancelledError {}

@@ -1,0 +1,54 @@
+//! What runs on this thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::state::LoopState;
+
+thread_local! {
+    /// The loop that runs on this thread, while it does.
+    static CURRENT: RefCell<Option<Rc<LoopState>>> = const { RefCell::new(None) };
+}
+
+/// Looks at the running loop. `look` calls no user code: the slot is borrowed.
+pub(crate) fn with<R>(look: impl FnOnce(Option<&Rc<LoopState>>) -> R) -> R {
+    let mut look = Some(look);
+    CURRENT
+        .try_with(|current| {
+            let look = look.take().expect("called once");
+            look(current.borrow().as_ref())
+        })
+        .unwrap_or_else(|_| {
+            // The thread is ending and its locals are gone: nothing runs.
+            let look = look.take().expect("not called above");
+            look(None)
+        })
+}
+
+/// The running loop.
+pub(crate) fn get() -> Option<Rc<LoopState>> {
+    with(|current| current.cloned())
+}
+
+/// Makes `lp` the running loop until the guard is dropped.
+pub(crate) fn enter(lp: Option<Rc<LoopState>>) -> Entered {
+    let outer = CURRENT
+        .try_with(|current| std::mem::replace(&mut *current.borrow_mut(), lp))
+        .unwrap_or_default();
+    Entered { outer }
+}
+
+/// Restores what ran before, when dropped.
+pub(crate) struct Entered {
+    outer: Option<Rc<LoopState>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let outer = self.outer.take();
+        let inner =
+            CURRENT.try_with(|current| std::mem::replace(&mut *current.borrow_mut(), outer));
+        // Only now, with the slot free again: it may be the last reference to that loop.
+        drop(inner);
+    }
+}

@@ -1,0 +1,289 @@
+//! One turn of the loop, and the runs that are made of turns.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::clock::{Clock, Nanos};
+use super::current;
+use super::deadlock::DeadlockReport;
+use super::exceptions::ExceptionContext;
+use super::remote::Posted;
+use super::state::{Entry, LoopState};
+use crate::errors::{PanicError, RunError};
+use crate::tasks::MainCoroutine;
+
+/// The longest sleep in one go, as asyncio's: nobody minds an extra turn a day.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// Why [`run_forever`](crate::EventLoop::run_forever) returned.
+#[derive(Clone, Debug)]
+pub enum RunEnd {
+    /// `stop()` was called.
+    Stopped,
+    /// On a virtual clock: nothing is left that could ever happen. The report lists the tasks that
+    /// wait nevertheless.
+    Idle(DeadlockReport),
+}
+
+/// What a turn did; see [`run_once`](crate::EventLoop::run_once).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// How many callbacks and task steps it ran.
+    pub ran: usize,
+    /// Whether `stop()` was called in it, or before it: a host would leave its own loop.
+    pub stopped: bool,
+    /// Whether the loop found that nothing can ever happen; only on a virtual clock.
+    pub idle: bool,
+}
+
+/// How long the turn that is about to begin may wait for something to do.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// Until there is something.
+    Unlimited,
+    AtMost(Duration),
+}
+
+impl LoopState {
+    /// One turn:
+    ///
+    /// 1. wait, if nothing is ready;
+    /// 2. take in what other threads posted and the timers that are due, in this order;
+    /// 3. run what is ready at this point, first in, first out; what it schedules is for the next
+    ///    turn.
+    pub(crate) fn turn(self: &Rc<Self>, patience: Patience, main: &mut dyn MainCoroutine) -> Turn {
+        let mut idle = false;
+        if !self.has_work() {
+            idle = self.wait(patience);
+        }
+        if self.has_mail() {
+            self.take_mail();
+        }
+        self.take_due_timers();
+        let ran = self.run_ready(main);
+        Turn {
+            ran,
+            stopped: self.stopping.get(),
+            idle,
+        }
+    }
+
+    /// Turns until somebody stops the loop, or until it is idle for good.
+    pub(crate) fn run(self: &Rc<Self>, main: &mut dyn MainCoroutine) -> RunEnd {
+        loop {
+            let turn = self.turn(Patience::Unlimited, main);
+            if turn.stopped {
+                self.stopping.set(false);
+                return RunEnd::Stopped;
+            }
+            if turn.idle {
+                return RunEnd::Idle(DeadlockReport::of(self));
+            }
+        }
+    }
+
+    /// Marks the loop as running, on this thread, until the guard is dropped.
+    pub(crate) fn start_run(
+        self: &Rc<Self>,
+        site: &'static Location<'static>,
+    ) -> Result<Running<'_>, RunError> {
+        if self.is_closed() {
+            return Err(RunError::Closed);
+        }
+        let outer = match self.running.get() {
+            Some(outer) => Some(outer),
+            None => current::with(|running| running.and_then(|lp| lp.running.get())),
+        };
+        if let Some(outer) = outer {
+            return Err(RunError::AlreadyRunning(outer));
+        }
+        self.running.set(Some(site));
+        Ok(Running {
+            lp: self,
+            _current: current::enter(Some(self.clone())),
+        })
+    }
+
+    /// Waits for something to do. Says whether nothing can ever come.
+    fn wait(self: &Rc<Self>, patience: Patience) -> bool {
+        let next = self.timers.borrow_mut().next_deadline();
+        match self.time.kind() {
+            Clock::Monotonic => {
+                self.sleep(next, patience);
+                false
+            }
+            Clock::Virtual => self.jump(next, patience),
+        }
+    }
+
+    /// Really sleeps: until `next`, until a thread posts something, or until patience is over.
+    fn sleep(&self, next: Option<Nanos>, patience: Patience) {
+        let mut limit = LONGEST_WAIT;
+        if let Patience::AtMost(patience) = patience {
+            limit = limit.min(patience);
+        }
+        if let Some(next) = next {
+            let left = next.saturating_sub(self.time.now());
+            limit = limit.min(Duration::from_nanos(left));
+        }
+        if !limit.is_zero() {
+            self.remote().mailbox.wait(Some(limit));
+        }
+    }
+
+    /// Moves the virtual clock to `next`; or waits for threads that have announced work; or finds
+    /// that there is nothing to wait for.
+    fn jump(&self, next: Option<Nanos>, patience: Patience) -> bool {
+        if let Some(remote) = self.existing_remote() {
+            if remote.expects_work() {
+                let limit = match patience {
+                    Patience::Unlimited => None,
+                    Patience::AtMost(limit) => Some(limit),
+                };
+                remote.mailbox.wait(limit);
+                return false;
+            }
+            // A thread may have posted, and only then dropped its announcement.
+            if remote.mailbox.is_pending() {
+                return false;
+            }
+        }
+        let patience = match patience {
+            Patience::Unlimited => None,
+            Patience::AtMost(limit) => Some(self.after(limit)),
+        };
+        match (next, patience) {
+            (Some(next), Some(patience)) => self.time.advance_to(next.min(patience)),
+            (Some(when), None) | (None, Some(when)) => self.time.advance_to(when),
+            (None, None) => false,
+        };
+        next.is_none()
+    }
+
+    fn take_mail(self: &Rc<Self>) {
+        let Some(remote) = self.existing_remote() else {
+            return;
+        };
+        let mut mail = Vec::new();
+        remote.mailbox.take_into(&mut mail);
+        let mut ready = self.ready.borrow_mut();
+        ready.extend(mail.into_iter().map(Entry::Posted));
+    }
+
+    fn take_due_timers(&self) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.is_empty() {
+            return;
+        }
+        let now = self.time.now();
+        while let Some(timer) = timers.pop_due(now) {
+            let state = timer.call.timer();
+            state.queued.set(state.queued.get() + 1);
+            self.ready.borrow_mut().push_back(Entry::Call(timer));
+        }
+    }
+
+    /// Runs what is ready now, and says how much that was.
+    fn run_ready(self: &Rc<Self>, main: &mut dyn MainCoroutine) -> usize {
+        let count = self.ready.borrow().len();
+        let left = Cell::new(count);
+        while left.get() > 0 {
+            // One `catch_unwind` for the whole batch: after a panic the rest goes on.
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                while left.get() > 0 {
+                    left.set(left.get() - 1);
+                    let entry = self.ready.borrow_mut().pop_front();
+                    match entry {
+                        Some(entry) if self.debug.get() => self.run_timed(entry, main),
+                        Some(entry) => self.run_entry(entry, main),
+                        None => left.set(0),
+                    }
+                }
+            }));
+            if let Err(payload) = result {
+                let site = self.callback_site.get().unwrap_or(self.site);
+                let panic = PanicError::new(payload, "callback".to_owned(), site);
+                self.report(
+                    &ExceptionContext::new("panic in a callback")
+                        .with_panic(panic)
+                        .with_site(site),
+                );
+            }
+        }
+        count
+    }
+
+    fn run_entry(self: &Rc<Self>, entry: Entry, main: &mut dyn MainCoroutine) {
+        match entry {
+            Entry::Step(task) => task.step(main),
+            Entry::Call(cell) => {
+                self.callback_site.set(Some(cell.site));
+                cell.call.run();
+            }
+            Entry::Posted(posted) => {
+                self.callback_site.set(None);
+                match posted {
+                    Posted::Call(callback) => callback(),
+                    Posted::Stop => self.stopping.set(true),
+                    Posted::Wake(waker) => {
+                        waker.received();
+                        self.wake(waker.key());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs an entry in debug mode: one that takes long is reported.
+    #[cold]
+    fn run_timed(self: &Rc<Self>, entry: Entry, main: &mut dyn MainCoroutine) {
+        let what = match &entry {
+            Entry::Step(task) => {
+                let name = task.task().map(|head| head.name()).unwrap_or_default();
+                format!("step of task '{name}' created at {}", task.base().site)
+            }
+            Entry::Call(cell) => format!("callback created at {}", cell.site),
+            Entry::Posted(_) => "callback posted by another thread".to_owned(),
+        };
+        let timed = Timed {
+            lp: self,
+            what,
+            start: self.time.now(),
+        };
+        self.run_entry(entry, main);
+        drop(timed);
+    }
+}
+
+/// Measures one entry, also one that panics.
+struct Timed<'a> {
+    lp: &'a LoopState,
+    what: String,
+    start: Nanos,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        let took = self.lp.time.now().saturating_sub(self.start);
+        if took >= self.lp.slow_callback_duration.get() {
+            let took = Duration::from_nanos(took);
+            log::warn!(target: "callsoon", "{} took {took:?}", self.what);
+        }
+    }
+}
+
+/// A run that is going on.
+pub(crate) struct Running<'a> {
+    lp: &'a LoopState,
+    /// What ran before comes back when this goes.
+    _current: current::Entered,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.lp.running.set(None);
+    }
+}

@@ -1,0 +1,216 @@
+//! [`RemoteHandle`]: a loop as other threads see it.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::mailbox::Mailbox;
+use crate::errors::LoopClosedError;
+use crate::tasks::TaskWaker;
+
+/// The part of a loop that threads share.
+pub(crate) struct Remote {
+    /// Which loop it is; equal to `LoopState::id`.
+    pub(crate) loop_id: u64,
+    site: &'static Location<'static>,
+    pub(super) mailbox: Mailbox<Posted>,
+    /// Called, with no lock held, when the loop's host may have to run a turn earlier.
+    hook: Mutex<Option<WakeupHook>>,
+    /// How many `ExpectedWork` guards are alive.
+    expected: AtomicUsize,
+}
+
+pub(super) type WakeupHook = Arc<dyn Fn() + Send + Sync>;
+
+/// What a thread posts.
+pub(crate) enum Posted {
+    Call(Box<dyn FnOnce() + Send>),
+    Wake(Arc<TaskWaker>),
+    Stop,
+}
+
+impl Remote {
+    pub(super) fn new(loop_id: u64, site: &'static Location<'static>) -> Self {
+        Self {
+            loop_id,
+            site,
+            mailbox: Mailbox::new(),
+            hook: Mutex::new(None),
+            expected: AtomicUsize::new(0),
+        }
+    }
+
+    /// Posts `wrap(raw)`, or gives `raw` back when the loop is closed.
+    pub(crate) fn post<R>(&self, raw: R, wrap: impl FnOnce(R) -> Posted) -> Result<(), R> {
+        if self.mailbox.post(raw, wrap)? {
+            self.call_hook();
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_hook(&self, hook: Option<WakeupHook>) {
+        let old = std::mem::replace(&mut *self.hook.lock(), hook);
+        drop(old);
+    }
+
+    /// Tells the host, if it wants to know.
+    pub(super) fn call_hook(&self) {
+        let hook = self.hook.lock().clone();
+        if let Some(hook) = hook {
+            hook();
+        }
+    }
+
+    pub(super) fn expects_work(&self) -> bool {
+        self.expected.load(Ordering::Acquire) > 0
+    }
+}
+
+/// A loop as seen from any thread: `Send`, `Sync` and cheap to clone.
+///
+/// It outlives the loop without harm: posting to a closed loop is an error that gives back what was
+/// posted.
+///
+/// *From asyncio:* the methods of a loop that are thread-safe, `call_soon_threadsafe` above all.
+/// Differences: the others cannot be reached from another thread; that does not compile.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::EventLoop;
+///
+/// let event_loop = EventLoop::new();
+/// let remote = event_loop.remote();
+/// let worker = std::thread::spawn(move || {
+///     let stop = remote.clone();
+///     remote.call_soon_threadsafe(move || stop.stop())
+/// });
+/// event_loop.run_forever();
+/// assert!(worker.join().unwrap().is_ok());
+/// ```
+#[derive(Clone)]
+pub struct RemoteHandle {
+    pub(super) remote: Arc<Remote>,
+}
+
+impl RemoteHandle {
+    /// Schedules `callback` on the loop, from any thread, and wakes the loop if it sleeps.
+    ///
+    /// Never waits for the loop, whatever the backlog.
+    ///
+    /// *From asyncio:* `loop.call_soon_threadsafe`. Differences: it gives no handle to cancel with.
+    ///
+    /// *Order:* callbacks of one thread run in the order in which it posted them. They join the
+    /// ready queue at the start of the next turn, in front of the timers that are due then.
+    ///
+    /// # Errors
+    ///
+    /// * [`LoopClosedError`] if the loop is closed; the callback comes back in it. No other error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let remote = event_loop.remote();
+    /// drop(event_loop);
+    /// let (send, receive) = std::sync::mpsc::channel();
+    /// let refused = remote.call_soon_threadsafe(move || send.send(1).unwrap()).unwrap_err();
+    /// let callback = refused.into_inner();
+    /// callback();
+    /// assert_eq!(receive.recv(), Ok(1));
+    /// ```
+    pub fn call_soon_threadsafe<F>(&self, callback: F) -> Result<(), LoopClosedError<F>>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        // Boxed before the lock is taken; unboxed again if the loop turns out to be closed.
+        self.remote
+            .post(Box::new(callback), |boxed| Posted::Call(boxed))
+            .map_err(|boxed| LoopClosedError(*boxed))
+    }
+
+    /// Asks the loop to stop, like a callback that calls [`LoopHandle::stop`](crate::LoopHandle::stop).
+    ///
+    /// Does nothing when the loop is closed.
+    pub fn stop(&self) {
+        // A closed loop stands still already.
+        let _ = self.remote.post((), |()| Posted::Stop);
+    }
+
+    /// Whether the loop is closed.
+    pub fn is_closed(&self) -> bool {
+        self.remote.mailbox.is_closed()
+    }
+
+    /// Announces that this thread will post something: until the guard is dropped, a loop on a
+    /// virtual clock neither jumps to its next deadline nor reports a deadlock; it waits.
+    ///
+    /// A loop on the monotonic clock waits anyway, and takes no notice.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop, RunEnd};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let remote = event_loop.remote();
+    /// let expected = remote.expect_work();
+    /// std::thread::spawn(move || {
+    ///     remote.stop();
+    ///     drop(expected);
+    /// });
+    /// // Without the guard the loop might find itself idle before the thread has posted.
+    /// assert!(matches!(event_loop.run_forever(), RunEnd::Stopped));
+    /// ```
+    pub fn expect_work(&self) -> ExpectedWork {
+        self.remote.expected.fetch_add(1, Ordering::AcqRel);
+        ExpectedWork {
+            remote: self.remote.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for RemoteHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "<RemoteHandle of the loop created at {}>",
+            self.remote.site
+        )
+    }
+}
+
+/// A promise that something will be posted; see [`RemoteHandle::expect_work`].
+#[must_use = "the promise ends when this guard is dropped"]
+pub struct ExpectedWork {
+    remote: Arc<Remote>,
+}
+
+impl Clone for ExpectedWork {
+    fn clone(&self) -> Self {
+        RemoteHandle {
+            remote: self.remote.clone(),
+        }
+        .expect_work()
+    }
+}
+
+impl Drop for ExpectedWork {
+    fn drop(&mut self) {
+        if self.remote.expected.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // The loop may sleep on our account alone.
+            self.remote.mailbox.nudge();
+        }
+    }
+}
+
+impl fmt::Debug for ExpectedWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExpectedWork").finish_non_exhaustive()
+    }
+}

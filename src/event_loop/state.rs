@@ -1,0 +1,356 @@
+//! What a loop is made of, shared by its owner, its handles, its futures and its tasks.
+//!
+//! **Invariant:** no cell in here is borrowed while user code runs (callbacks, coroutines, `Drop`,
+//! `Clone`, wakers, handlers): methods take out, release, then call.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use once_cell::unsync::OnceCell;
+use slab::Slab;
+
+use super::clock::{Clock, Nanos, TimeSource, to_nanos};
+use super::current;
+use super::exceptions::{ExceptionContext, ExceptionHandler};
+use super::handles::{Call, Closure, HandleCell, TimerClosure};
+use super::remote::{Posted, Remote};
+use super::timers::{TimerHeap, TimerRef};
+use crate::cancellation::CancelledError;
+use crate::futures::AnyRef;
+use crate::tasks::StepState;
+
+/// How often a closing loop looks again for what the `Drop`s of its leftovers have scheduled.
+const CLOSING_ROUNDS: usize = 1000;
+
+/// asyncio's default for `slow_callback_duration`.
+const SLOW_CALLBACK: Duration = Duration::from_millis(100);
+
+/// Something that is ready to run.
+pub(crate) enum Entry {
+    /// A step of a task.
+    Step(AnyRef),
+    /// A callback, a timer that is due, or a done-callback.
+    Call(Rc<HandleCell<dyn Call>>),
+    /// What another thread posted.
+    Posted(Posted),
+}
+
+/// Where a loop is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Open,
+    /// Pending things are being dropped; what their `Drop`s schedule is accepted, and dropped too.
+    Closing,
+    Closed,
+}
+
+pub(crate) struct LoopState {
+    /// Unique in the process.
+    pub(crate) id: u64,
+    /// Where the loop was made.
+    pub(crate) site: &'static Location<'static>,
+    life: Cell<Life>,
+    /// What is ready to run, first in, first out.
+    pub(super) ready: RefCell<VecDeque<Entry>>,
+    pub(super) timers: RefCell<TimerHeap>,
+    /// Every unfinished task: the loop owns them, so that none is lost.
+    pub(crate) tasks: RefCell<Slab<AnyRef>>,
+    pub(super) time: TimeSource,
+    /// `stop()` was called, and the run that it ends has not returned yet.
+    pub(super) stopping: Cell<bool>,
+    /// Where the run that is going on was started.
+    pub(super) running: Cell<Option<&'static Location<'static>>>,
+    /// Where the callback was scheduled that runs, or ran last; `None` if another thread posted it.
+    pub(super) callback_site: Cell<Option<&'static Location<'static>>>,
+    /// Whether the host must hear of work that is scheduled outside a run.
+    pub(super) has_hook: Cell<bool>,
+    /// The step that is going on.
+    pub(crate) step: StepState,
+    /// The last id given to a registration with a future. Ids of one future's list ascend.
+    last_registration: Cell<u64>,
+    /// What threads share; made when it is first needed.
+    remote: OnceCell<Arc<Remote>>,
+    exception_handler: RefCell<Option<ExceptionHandler>>,
+    pub(super) debug: Cell<bool>,
+    pub(super) slow_callback_duration: Cell<Nanos>,
+    /// Cancellations on their way down a chain of awaiting tasks; see `offer`.
+    offers: RefCell<Vec<(AnyRef, CancelledError)>>,
+    /// Whether somebody up the stack is working `offers` off.
+    offering: Cell<bool>,
+}
+
+impl LoopState {
+    pub(super) fn new(clock: Clock, site: &'static Location<'static>) -> Rc<Self> {
+        Rc::new(Self {
+            id: crate::ids::next_loop(),
+            site,
+            life: Cell::new(Life::Open),
+            ready: RefCell::default(),
+            timers: RefCell::default(),
+            tasks: RefCell::default(),
+            time: TimeSource::new(clock),
+            stopping: Cell::new(false),
+            running: Cell::new(None),
+            callback_site: Cell::new(None),
+            has_hook: Cell::new(false),
+            step: StepState::default(),
+            last_registration: Cell::new(0),
+            remote: OnceCell::new(),
+            exception_handler: RefCell::default(),
+            debug: Cell::new(false),
+            slow_callback_duration: Cell::new(to_nanos(SLOW_CALLBACK)),
+            offers: RefCell::default(),
+            offering: Cell::new(false),
+        })
+    }
+
+    // ---- scheduling
+
+    /// Appends to the ready queue.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
+    pub(crate) fn push(&self, entry: Entry) {
+        if self.life.get() == Life::Closed || self.has_hook.get() {
+            self.push_slow(entry);
+        } else {
+            self.ready.borrow_mut().push_back(entry);
+        }
+    }
+
+    /// [`push`](Self::push) on a closed loop, and on one whose host wants to know.
+    #[cold]
+    #[track_caller]
+    fn push_slow(&self, entry: Entry) {
+        if self.life.get() == Life::Closed {
+            // A `Drop` that runs while its thread unwinds must not panic again.
+            if std::thread::panicking() {
+                return;
+            }
+            self.assert_open();
+        }
+        let first = {
+            let mut ready = self.ready.borrow_mut();
+            ready.push_back(entry);
+            ready.len() == 1
+        };
+        if first && self.running.get().is_none() {
+            self.remote().call_hook();
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn call_soon<F: FnOnce() + 'static>(&self, callback: F) -> Rc<HandleCell<dyn Call>> {
+        let cell: Rc<HandleCell<dyn Call>> =
+            HandleCell::new(Location::caller(), Closure::new(callback));
+        self.push(Entry::Call(cell.clone()));
+        cell
+    }
+
+    #[track_caller]
+    pub(crate) fn call_at<F: FnOnce() + 'static>(&self, when: Nanos, callback: F) -> TimerRef {
+        self.assert_open();
+        let timer: TimerRef =
+            HandleCell::new(Location::caller(), TimerClosure::new(when, callback));
+        self.arm(timer.clone());
+        timer
+    }
+
+    /// The deadline of a delay that starts now.
+    pub(crate) fn after(&self, delay: Duration) -> Nanos {
+        self.time.now().saturating_add(to_nanos(delay))
+    }
+
+    pub(super) fn arm(&self, timer: TimerRef) {
+        let earlier = self.has_hook.get() && self.running.get().is_none() && {
+            let when = timer.call.timer().when.get();
+            let next = self.timers.borrow_mut().next_deadline();
+            self.ready.borrow().is_empty() && next.is_none_or(|next| when < next)
+        };
+        self.timers.borrow_mut().arm(timer);
+        if earlier {
+            self.remote().call_hook();
+        }
+    }
+
+    pub(super) fn disarm(&self, timer: &TimerRef) {
+        self.timers.borrow_mut().disarm(timer);
+    }
+
+    /// How long from now until there is something to do; `None` if nothing is planned.
+    pub(super) fn until_next(&self) -> Option<Nanos> {
+        if self.has_work() {
+            return Some(0);
+        }
+        let next = self.timers.borrow_mut().next_deadline()?;
+        Some(next.saturating_sub(self.time.now()))
+    }
+
+    /// Whether the next turn has something to run without waiting.
+    pub(super) fn has_work(&self) -> bool {
+        !self.ready.borrow().is_empty() || self.stopping.get() || self.has_mail()
+    }
+
+    pub(super) fn has_mail(&self) -> bool {
+        match self.remote.get() {
+            Some(remote) => remote.mailbox.is_pending(),
+            None => false,
+        }
+    }
+
+    pub(crate) fn next_registration(&self) -> u64 {
+        let id = self.last_registration.get() + 1;
+        self.last_registration.set(id);
+        id
+    }
+
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        self.remote.get_or_init(|| {
+            let remote = Remote::new(self.id, self.site);
+            if self.life.get() == Life::Closed {
+                remote.mailbox.close();
+            }
+            Arc::new(remote)
+        })
+    }
+
+    /// What threads share, if any of it was ever needed.
+    pub(super) fn existing_remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.get()
+    }
+
+    // ---- reports
+
+    pub(super) fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        let old = std::mem::replace(&mut *self.exception_handler.borrow_mut(), handler);
+        drop(old);
+    }
+
+    pub(super) fn exception_handler(&self) -> Option<ExceptionHandler> {
+        self.exception_handler.borrow().clone()
+    }
+
+    // ---- cancellation
+
+    /// Offers a cancellation to what somebody awaits; says whether any of it takes it.
+    ///
+    /// The offer is made before this returns, unless it is made on behalf of another offer: then
+    /// the outermost one gets to it. So a chain of awaiting tasks of any length needs no stack.
+    pub(crate) fn offer(&self, awaited: Vec<AnyRef>, why: &CancelledError) -> bool {
+        let taken = awaited.iter().any(|future| future.accepts_cancel());
+        self.offers.borrow_mut().extend(
+            awaited
+                .into_iter()
+                .rev()
+                .map(|future| (future, why.clone())),
+        );
+        if !self.offering.replace(true) {
+            let _done = ResetOnDrop(&self.offering);
+            loop {
+                let next = self.offers.borrow_mut().pop();
+                let Some((future, why)) = next else { break };
+                future.cancel(why);
+            }
+        }
+        taken
+    }
+
+    // ---- closing
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.life.get() == Life::Closed
+    }
+
+    /// # Panics
+    ///
+    /// If the loop is closed.
+    #[track_caller]
+    pub(crate) fn assert_open(&self) {
+        assert!(
+            !self.is_closed(),
+            "event loop created at {} is closed",
+            self.site
+        );
+    }
+
+    /// Drops everything that is pending, exactly once, and refuses everything from then on.
+    ///
+    /// Coroutines go first, in the order in which their tasks were made, then ready callbacks, then
+    /// timers, then what threads posted. All the while the loop accepts what their `Drop`s schedule,
+    /// cancel or complete, and drops that in turn.
+    pub(super) fn close(self: &Rc<Self>) {
+        if self.life.get() != Life::Open {
+            return;
+        }
+        self.life.set(Life::Closing);
+        let entered = current::enter(Some(self.clone()));
+        for _ in 0..CLOSING_ROUNDS {
+            if !self.drop_pending() {
+                break;
+            }
+        }
+        self.life.set(Life::Closed);
+        let posted = self.remote.get().map(|remote| remote.mailbox.close());
+        for item in posted.into_iter().flatten() {
+            self.drop_user(item);
+        }
+        self.set_exception_handler_on_close();
+        drop(entered);
+    }
+
+    /// One round of dropping; says whether there was anything.
+    fn drop_pending(self: &Rc<Self>) -> bool {
+        let mut tasks: Vec<AnyRef> = self.tasks.borrow().iter().map(|(_, t)| t.clone()).collect();
+        tasks.sort_by_key(|task| task.task().map(|head| head.id()));
+        let any_tasks = !tasks.is_empty();
+        for task in &tasks {
+            task.clone().abandon();
+        }
+        let ready = std::mem::take(&mut *self.ready.borrow_mut());
+        let timers = self.timers.borrow_mut().drain();
+        let any = any_tasks || !ready.is_empty() || !timers.is_empty();
+        for entry in ready {
+            match entry {
+                Entry::Call(cell) => {
+                    self.guard("drop of a callback", cell.site, || cell.call.clear())
+                }
+                entry => self.drop_user(entry),
+            }
+        }
+        for timer in timers {
+            self.guard("drop of a timer", timer.site, || timer.call.clear());
+        }
+        self.drop_user(tasks);
+        any
+    }
+
+    /// Drops something of a user's; a panic is reported.
+    pub(crate) fn drop_user<T>(self: &Rc<Self>, value: T) {
+        self.guard("drop", self.site, move || drop(value));
+    }
+
+    /// The handler goes last, for it heard of the drops; it may hold the loop itself.
+    fn set_exception_handler_on_close(self: &Rc<Self>) {
+        let handler = self.exception_handler.borrow_mut().take();
+        self.drop_user(handler);
+    }
+
+    /// Reports a task that the loop had to drop before it was done.
+    pub(crate) fn report_abandoned(self: &Rc<Self>, task: crate::tasks::TaskHandle) {
+        self.report(&ExceptionContext::new("task was destroyed but it is pending").with_task(task));
+    }
+}
+
+struct ResetOnDrop<'a>(&'a Cell<bool>);
+
+impl Drop for ResetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}

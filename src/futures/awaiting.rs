@@ -1,0 +1,260 @@
+//! What happens when a future is awaited: the registration of a waiting task or waker.
+//!
+//! Polled with the waker of the running step, the task itself joins the future's callbacks, and the
+//! future joins what the task awaits, so that a cancellation can be offered to it. Polled with any
+//! other waker (a wrapping one, or another executor's), that waker joins the callbacks.
+//!
+//! A later poll of the same handle keeps the registration and so its place.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::FusedFuture;
+
+use super::core::{Action, ForeignWait};
+use super::{AnyRef, Future, State, same};
+use crate::errors::ResultError;
+use crate::event_loop::{LoopState, current};
+
+/// In the place of a registration: the next poll reports a misuse. No registration has this id.
+const MISUSED: u64 = u64::MAX;
+
+/// What an await may not be, found out at its first poll.
+enum Misuse {
+    OtherLoop,
+    Itself,
+}
+
+impl<T: 'static> Future<T> {
+    /// Waits until the future is done, and no more: the outcome is the caller's to look at.
+    ///
+    /// Pending without any effect while the task is being unwound.
+    #[track_caller]
+    pub(super) fn poll_done(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let lp = &self.core.base().lp;
+        if lp.step.is_unwinding() {
+            return Poll::Pending;
+        }
+        if self.shared().is_pending() {
+            self.register(lp, cx);
+            return Poll::Pending;
+        }
+        // The registration went when the future was completed.
+        self.registration.set(0);
+        Poll::Ready(())
+    }
+
+    /// An await that moves the result out.
+    #[track_caller]
+    pub(crate) fn poll_moving(&self, cx: &mut Context<'_>) -> Poll<T> {
+        ready!(self.poll_done(cx));
+        self.unwrap_result(self.take_result())
+    }
+
+    /// Turns an outcome into what an await does with it.
+    #[track_caller]
+    fn unwrap_result(&self, outcome: Result<T, ResultError>) -> Poll<T> {
+        match outcome {
+            Ok(value) => Poll::Ready(value),
+            Err(ResultError::Cancelled(why)) => {
+                let lp = &self.core.base().lp;
+                if !lp.unwind_step(why) {
+                    panic!(
+                        "future created at {} is cancelled, and no task of its loop awaits it that could be unwound: use outcome()",
+                        self.created_at()
+                    );
+                }
+                Poll::Pending
+            }
+            Err(ResultError::Panicked(panic)) => panic.resume(),
+            Err(ResultError::Taken) => self.panic_taken(),
+            Err(ResultError::NotReady) => unreachable!("it is done"),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn panic_taken(&self) -> ! {
+        panic!(
+            "await of a taken result: the future created at {} gave its result away before",
+            self.created_at()
+        )
+    }
+
+    /// The result itself if nobody else could ask for it, a clone otherwise.
+    pub(super) fn clone_or_take(&self) -> Result<T, ResultError>
+    where
+        T: Clone,
+    {
+        if self.core.base().handles.get() == 1 {
+            self.take_result()
+        } else {
+            self.result()
+        }
+    }
+
+    /// Makes sure that the poll that is going on is repeated when the future is done.
+    #[track_caller]
+    fn register(&self, lp: &Rc<LoopState>, cx: &Context<'_>) {
+        if !lp.step.is_direct(cx.waker()) {
+            return self.register_foreign(lp, cx);
+        }
+        let Some(task) = lp.step.current() else {
+            return self.register_foreign(lp, cx);
+        };
+        let me = self.any();
+        if same(&me, &task) {
+            return self.misuse(lp, cx, Misuse::Itself);
+        }
+        let head = task.task().expect("what steps is a task");
+        let id = self.registration.get();
+        let kept = id != 0
+            && self.shared().with_action(
+                id,
+                |action| matches!(action, Action::Step(waiting) if same(waiting, &task)),
+            ) == Some(true);
+        head.awaits(me, !kept);
+        if !kept {
+            self.enlist(lp, Action::Step(task));
+        }
+    }
+
+    /// The same with a waker that is not the running step's own.
+    #[cold]
+    #[track_caller]
+    fn register_foreign(&self, lp: &Rc<LoopState>, cx: &Context<'_>) {
+        let running = current::get();
+        let task = running.as_ref().and_then(|running| running.step.current());
+        if let (Some(running), Some(_)) = (&running, &task)
+            && running.id != lp.id
+        {
+            return self.misuse(running, cx, Misuse::OtherLoop);
+        }
+        let id = self.registration.get();
+        let waker = cx.waker();
+        let kept = id != 0
+            && self.shared().with_action(id, |action| {
+                matches!(action, Action::Wake(wait)
+                    if wait.waker.will_wake(waker) && same_task(&wait.task, &task))
+            }) == Some(true);
+        if kept {
+            return;
+        }
+        if let Some(head) = task.as_ref().and_then(|task| task.task()) {
+            head.awaits_wrapped(self.any());
+        }
+        // Cloning a waker is user code: done before anything is borrowed.
+        let waker = waker.clone();
+        self.enlist(lp, Action::Wake(Box::new(ForeignWait { waker, task })));
+    }
+
+    /// Registers, in the place of an earlier registration of this handle if that is still there.
+    fn enlist(&self, lp: &Rc<LoopState>, action: Action<T>) {
+        let mut action = Some(action);
+        let id = self.registration.get();
+        if id != 0 {
+            let shared = self.shared();
+            let old = shared.with_action(id, |slot| {
+                action.take().map(|action| std::mem::replace(slot, action))
+            });
+            if let Some(old) = old.flatten() {
+                self.forget(old);
+            }
+        }
+        if let Some(action) = action {
+            let id = lp.next_registration();
+            if self.shared().register(id, action).is_ok() {
+                self.registration.set(id);
+            }
+        }
+    }
+
+    /// Withdraws this handle's await, if there is one.
+    #[cold]
+    pub(super) fn withdraw(&self) {
+        let id = self.registration.replace(0);
+        if let Some(action) = self.shared().unregister(id) {
+            self.forget(action);
+        }
+    }
+
+    /// Makes the task of a registration that is no more forget that it awaits this.
+    fn forget(&self, action: Action<T>) {
+        match &action {
+            Action::Step(task) => {
+                if let Some(head) = task.task() {
+                    head.forget(self.core.base());
+                }
+            }
+            Action::Wake(wait) => {
+                if let Some(head) = wait.task.as_ref().and_then(|task| task.task()) {
+                    head.forget_wrapped(self.core.base());
+                }
+            }
+            Action::Call(_) => {}
+        }
+        // The action is dropped here, with nothing borrowed: it may hold a waker.
+    }
+
+    /// Reports a misuse where asyncio does: inside the awaiting task, one turn later.
+    #[track_caller]
+    fn misuse(&self, running: &Rc<LoopState>, cx: &Context<'_>, misuse: Misuse) {
+        if self.registration.get() != MISUSED {
+            self.withdraw();
+            self.registration.set(MISUSED);
+            cx.waker().wake_by_ref();
+            return;
+        }
+        let site = self.created_at();
+        match misuse {
+            Misuse::Itself => {
+                let task = running.step.current();
+                let name = task
+                    .as_ref()
+                    .and_then(|task| task.task())
+                    .map(|head| head.name());
+                panic!(
+                    "task '{}' (created at {site}) awaits itself",
+                    name.unwrap_or_default()
+                )
+            }
+            Misuse::OtherLoop => panic!(
+                "future created at {site} belongs to another event loop (created at {}) than the task that awaits it",
+                self.core.base().lp.site
+            ),
+        }
+    }
+}
+
+fn same_task(a: &Option<AnyRef>, b: &Option<AnyRef>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => same(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+impl<T: Clone + 'static> std::future::Future for Future<T> {
+    type Output = T;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        ready!(self.poll_done(cx));
+        self.unwrap_result(self.clone_or_take())
+    }
+}
+
+impl<T: Clone + 'static> FusedFuture for Future<T> {
+    fn is_terminated(&self) -> bool {
+        self.shared().state() == State::Taken
+    }
+}
+
+impl<T: Clone + 'static> IntoFuture for &Future<T> {
+    type Output = T;
+    type IntoFuture = Future<T>;
+
+    fn into_future(self) -> Future<T> {
+        self.clone()
+    }
+}

@@ -1,0 +1,508 @@
+//! What a [`Future`] handle points to: state, result and callbacks, whatever it stands for.
+//!
+//! | state | holds | leaves it by |
+//! | --- | --- | --- |
+//! | `Pending` | the callbacks, in the order of registration | `finish` |
+//! | `Ready` | the result | a moving await, `take_result` |
+//! | `Cancelled`, `Panicked` | why | nothing |
+//! | `Taken` | nothing | nothing |
+//!
+//! A plain promise is a [`Promise`]; a task is a `TaskCell` (in `tasks`). Both are one allocation,
+//! reached through `Pin<Rc<dyn ..>>`: typed ([`FutureRef`]) by handles, untyped ([`AnyRef`]) by the
+//! loop, by tasks that wait, and by cancellation.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::flat_drop::flat_drop;
+use super::{CallbackId, Future};
+use crate::cancellation::CancelledError;
+use crate::errors::{InvalidStateError, PanicError, Refused, ResultError};
+use crate::event_loop::{Call, Closure, Entry, HandleCell, LoopState};
+use crate::tasks::{MainCoroutine, TaskHead};
+
+pub(crate) type FutureRef<T> = Pin<Rc<dyn FutureCore<T>>>;
+pub(crate) type AnyRef = Pin<Rc<dyn AnyFuture>>;
+
+/// A future whose result type is not known here.
+pub(crate) trait AnyFuture {
+    fn base(&self) -> &Base;
+    fn state(&self) -> State;
+    /// Asks it to stop; false when it is done.
+    fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool;
+    /// Whether `cancel` would be accepted now.
+    fn accepts_cancel(&self) -> bool;
+    /// Has `callback` called when it is done, like a done-callback; gives the registration's id.
+    fn notify(self: Pin<Rc<Self>>, callback: Box<dyn FnOnce()>) -> u64;
+    /// Takes out a registration; says whether it was still there.
+    fn remove_callback(&self, id: u64) -> bool;
+    /// The task's part, if it is a task.
+    fn task(&self) -> Option<&TaskHead> {
+        None
+    }
+    /// Runs one step of a task.
+    fn step(self: Pin<Rc<Self>>, _main: &mut dyn MainCoroutine) {}
+    /// Drops the coroutine of a task whose loop closes.
+    fn abandon(self: Pin<Rc<Self>>) {}
+}
+
+/// A future with a result of type `T`.
+pub(crate) trait FutureCore<T>: AnyFuture {
+    fn shared(&self) -> &Shared<T>;
+}
+
+/// What every future has.
+pub(crate) struct Base {
+    pub(crate) lp: Rc<LoopState>,
+    /// Where it was created.
+    pub(crate) site: &'static Location<'static>,
+    /// How many handles there are: a clone that would be followed by a drop is a move.
+    pub(super) handles: Cell<u32>,
+    /// Somebody has looked at the outcome, so it need not be reported.
+    pub(crate) observed: Cell<bool>,
+}
+
+/// asyncio's three states, and two that Rust adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Pending,
+    Ready,
+    Cancelled,
+    Panicked,
+    Taken,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Ready | Self::Taken => "finished",
+            Self::Cancelled => "cancelled",
+            Self::Panicked => "panicked",
+        })
+    }
+}
+
+/// The state and what belongs to it; see the module's table.
+pub(crate) enum Inner<T> {
+    Pending(Callbacks<T>),
+    Ready(T),
+    Cancelled(CancelledError),
+    Panicked(PanicError),
+    Taken,
+}
+
+pub(crate) struct Shared<T: 'static> {
+    pub(crate) base: Base,
+    /// Shared-borrowed while user code looks at a result (`with_result`, `Clone`), and never
+    /// mutably while any user code runs.
+    inner: RefCell<Inner<T>>,
+}
+
+/// The callbacks of a pending future, each with its id. Most futures have one.
+pub(crate) enum Callbacks<T> {
+    None,
+    One(u64, Action<T>),
+    Many(Box<CallbackList<T>>),
+}
+
+/// Callbacks in ascending order of their ids, with gaps: a removal leaves a `None` until there are
+/// more gaps than callbacks.
+pub(crate) struct CallbackList<T> {
+    items: Vec<(u64, Option<Action<T>>)>,
+    gaps: usize,
+}
+
+/// What to do when the future is done.
+pub(crate) enum Action<T> {
+    /// Queue a step of a task that awaits it.
+    Step(AnyRef),
+    /// Wake a waker that is not one of our tasks' own, now.
+    Wake(Box<ForeignWait>),
+    /// Queue a done-callback.
+    Call(Rc<HandleCell<dyn DoneCall<T>>>),
+}
+
+/// An await through a waker that wraps ours (`FuturesUnordered`) or is another executor's.
+pub(crate) struct ForeignWait {
+    pub(super) waker: Waker,
+    /// The task in which it happens, if it is one of ours: it counts this as an await.
+    pub(super) task: Option<AnyRef>,
+}
+
+/// A done-callback, which is given the future when it is queued.
+pub(crate) trait DoneCall<T>: Call {
+    fn bind(&self, future: Future<T>);
+}
+
+/// The closure of a done-callback.
+struct DoneClosure<T: 'static, F> {
+    closure: Closure<F>,
+    future: Cell<Option<Future<T>>>,
+}
+
+impl<T: 'static, F: FnOnce(&Future<T>)> Call for DoneClosure<T, F> {
+    fn run(&self) {
+        if let (Some(closure), Some(future)) = (self.closure.take(), self.future.take()) {
+            closure(&future);
+        }
+    }
+
+    fn clear(&self) {
+        drop(self.closure.take());
+        drop(self.future.take());
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.closure.is_waiting()
+    }
+}
+
+impl<T: 'static, F: FnOnce(&Future<T>)> DoneCall<T> for DoneClosure<T, F> {
+    fn bind(&self, future: Future<T>) {
+        self.future.set(Some(future));
+    }
+}
+
+impl<T: 'static> Shared<T> {
+    pub(crate) fn new(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
+        Self {
+            base: Base {
+                lp,
+                site,
+                handles: Cell::new(0),
+                observed: Cell::new(false),
+            },
+            inner: RefCell::new(Inner::Pending(Callbacks::None)),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        // Borrowed mutably only inside this file's methods, which call nothing that leads here.
+        match &*self.inner.borrow() {
+            Inner::Pending(_) => State::Pending,
+            Inner::Ready(_) => State::Ready,
+            Inner::Cancelled(_) => State::Cancelled,
+            Inner::Panicked(_) => State::Panicked,
+            Inner::Taken => State::Taken,
+        }
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(&*self.inner.borrow(), Inner::Pending(_))
+    }
+
+    /// Leaves `Pending` for `outcome`, and queues or wakes whatever waits for that, in the order of
+    /// registration. Gives `outcome` back if it was not pending.
+    ///
+    /// `me` is the future that this is the inside of.
+    #[track_caller]
+    pub(crate) fn finish(&self, me: &FutureRef<T>, outcome: Inner<T>) -> Result<(), Inner<T>> {
+        let callbacks = {
+            let mut inner = self.inner.borrow_mut();
+            if !matches!(&*inner, Inner::Pending(_)) {
+                return Err(outcome);
+            }
+            match mem::replace(&mut *inner, outcome) {
+                Inner::Pending(callbacks) => callbacks,
+                _ => unreachable!("it was pending"),
+            }
+        };
+        match callbacks {
+            Callbacks::None => {}
+            Callbacks::One(_, action) => self.fire(me, action),
+            Callbacks::Many(list) => {
+                for action in list.items.into_iter().filter_map(|(_, action)| action) {
+                    self.fire(me, action);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[track_caller]
+    fn fire(&self, me: &FutureRef<T>, action: Action<T>) {
+        let lp = &self.base.lp;
+        match action {
+            Action::Step(task) => lp.schedule_step(task),
+            Action::Wake(wait) => {
+                let ForeignWait { waker, task } = *wait;
+                if let Some(head) = task.as_ref().and_then(|task| task.task()) {
+                    head.forget_wrapped(me.base());
+                }
+                lp.guard("waker", self.base.site, || waker.wake());
+            }
+            Action::Call(cell) => {
+                cell.call.bind(Future::new(me.clone()));
+                lp.push(Entry::Call(cell));
+            }
+        }
+    }
+
+    pub(crate) fn set_result(
+        &self,
+        me: &FutureRef<T>,
+        value: T,
+    ) -> Result<(), InvalidStateError<T>> {
+        self.finish(me, Inner::Ready(value)).map_err(|refused| {
+            let reason = match self.state() {
+                State::Cancelled => Refused::Cancelled,
+                _ => Refused::Done,
+            };
+            match refused {
+                Inner::Ready(value) => InvalidStateError::new(value, reason),
+                _ => unreachable!("it comes back as it was given"),
+            }
+        })
+    }
+
+    /// Looks at the outcome. Marks it as seen.
+    pub(crate) fn with_result<R>(&self, look: impl FnOnce(Result<&T, &ResultError>) -> R) -> R {
+        let inner = self.inner.borrow();
+        if !matches!(&*inner, Inner::Pending(_)) {
+            self.base.observed.set(true);
+        }
+        match &*inner {
+            Inner::Ready(value) => look(Ok(value)),
+            other => {
+                let error = other.error();
+                drop(inner);
+                look(Err(&error))
+            }
+        }
+    }
+
+    /// Moves the result out.
+    ///
+    /// # Panics
+    ///
+    /// If somebody up the stack looks at the result right now.
+    #[track_caller]
+    pub(crate) fn take_result(&self) -> Result<T, ResultError> {
+        if !matches!(&*self.inner.borrow(), Inner::Ready(_)) {
+            return self.with_result(|outcome| match outcome {
+                Err(error) => Err(error.clone()),
+                Ok(_) => unreachable!("there is no result"),
+            });
+        }
+        self.base.observed.set(true);
+        let Ok(mut inner) = self.inner.try_borrow_mut() else {
+            panic!(
+                "result of the future created at {} cannot be taken while it is being looked at",
+                self.base.site
+            );
+        };
+        match mem::replace(&mut *inner, Inner::Taken) {
+            Inner::Ready(value) => Ok(value),
+            _ => unreachable!("looked at above"),
+        }
+    }
+
+    /// Registers a done-callback, or queues it if the future is done.
+    #[track_caller]
+    pub(crate) fn add_done_callback<F: FnOnce(&Future<T>) + 'static>(
+        &self,
+        me: &FutureRef<T>,
+        callback: F,
+    ) -> CallbackId {
+        let id = self.base.lp.next_registration();
+        let cell: Rc<HandleCell<dyn DoneCall<T>>> = HandleCell::new(
+            Location::caller(),
+            DoneClosure {
+                closure: Closure::new(callback),
+                future: Cell::new(None),
+            },
+        );
+        if let Err(action) = self.register(id, Action::Call(cell)) {
+            self.fire(me, action);
+        }
+        CallbackId(id)
+    }
+
+    /// Appends to the callbacks, or gives the action back when there is nothing left to wait for.
+    pub(super) fn register(&self, id: u64, action: Action<T>) -> Result<(), Action<T>> {
+        match &mut *self.inner.borrow_mut() {
+            Inner::Pending(callbacks) => {
+                callbacks.push(id, action);
+                Ok(())
+            }
+            _ => Err(action),
+        }
+    }
+
+    /// Takes out a registration.
+    pub(crate) fn unregister(&self, id: u64) -> Option<Action<T>> {
+        match &mut *self.inner.try_borrow_mut().ok()? {
+            Inner::Pending(callbacks) => callbacks.remove(id),
+            _ => None,
+        }
+    }
+
+    /// Looks at registration `id`, if it is there. `look` calls no user code.
+    pub(super) fn with_action<R>(
+        &self,
+        id: u64,
+        look: impl FnOnce(&mut Action<T>) -> R,
+    ) -> Option<R> {
+        match &mut *self.inner.borrow_mut() {
+            Inner::Pending(callbacks) => callbacks.get_mut(id).map(look),
+            _ => None,
+        }
+    }
+
+    /// How many callbacks wait, for `Debug`.
+    pub(crate) fn callback_count(&self) -> usize {
+        match self.inner.try_borrow().as_deref() {
+            Ok(Inner::Pending(callbacks)) => callbacks.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl<T> Inner<T> {
+    fn error(&self) -> ResultError {
+        match self {
+            Self::Pending(_) => ResultError::NotReady,
+            Self::Cancelled(cancelled) => ResultError::Cancelled(cancelled.clone()),
+            Self::Panicked(panic) => ResultError::Panicked(panic.clone()),
+            Self::Ready(_) | Self::Taken => ResultError::Taken,
+        }
+    }
+}
+
+impl<T> Callbacks<T> {
+    fn push(&mut self, id: u64, action: Action<T>) {
+        match mem::replace(self, Self::None) {
+            Self::None => *self = Self::One(id, action),
+            Self::One(first_id, first) => {
+                let items = vec![(first_id, Some(first)), (id, Some(action))];
+                *self = Self::Many(Box::new(CallbackList { items, gaps: 0 }));
+            }
+            Self::Many(mut list) => {
+                list.items.push((id, Some(action)));
+                *self = Self::Many(list);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Action<T>> {
+        match self {
+            Self::One(only, _) if *only == id => match mem::replace(self, Self::None) {
+                Self::One(_, action) => Some(action),
+                _ => unreachable!("it is one"),
+            },
+            Self::Many(list) => list.remove(id),
+            _ => None,
+        }
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut Action<T>> {
+        match self {
+            Self::One(only, action) if *only == id => Some(action),
+            Self::Many(list) => {
+                let position = list.position(id)?;
+                list.items[position].1.as_mut()
+            }
+            _ => None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(..) => 1,
+            Self::Many(list) => list.items.len() - list.gaps,
+        }
+    }
+}
+
+impl<T> CallbackList<T> {
+    fn position(&self, id: u64) -> Option<usize> {
+        self.items.binary_search_by_key(&id, |&(id, _)| id).ok()
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Action<T>> {
+        let position = self.position(id)?;
+        let removed = self.items[position].1.take()?;
+        self.gaps += 1;
+        if self.gaps * 2 > self.items.len() {
+            self.items.retain(|(_, action)| action.is_some());
+            self.gaps = 0;
+        }
+        Some(removed)
+    }
+}
+
+/// Whether two references are to the same future.
+pub(crate) fn same(a: &AnyRef, b: &AnyRef) -> bool {
+    std::ptr::eq(a.base(), b.base())
+}
+
+/// A future that is completed by hand.
+pub(crate) struct Promise<T: 'static> {
+    shared: Shared<T>,
+}
+
+impl<T: 'static> Promise<T> {
+    pub(crate) fn create(lp: &Rc<LoopState>, site: &'static Location<'static>) -> FutureRef<T> {
+        Rc::pin(Self {
+            shared: Shared::new(lp.clone(), site),
+        })
+    }
+}
+
+impl<T: 'static> AnyFuture for Promise<T> {
+    fn base(&self) -> &Base {
+        &self.shared.base
+    }
+
+    fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
+        let me: FutureRef<T> = self;
+        let shared = me.shared();
+        let cancelled = shared.finish(&me, Inner::Cancelled(why)).is_ok();
+        if !cancelled {
+            // As in asyncio, an attempt to cancel counts as a look.
+            shared.base.observed.set(true);
+        }
+        cancelled
+    }
+
+    fn accepts_cancel(&self) -> bool {
+        self.shared.is_pending()
+    }
+
+    fn notify(self: Pin<Rc<Self>>, callback: Box<dyn FnOnce()>) -> u64 {
+        let me: FutureRef<T> = self.clone();
+        self.shared.add_done_callback(&me, |_| callback()).0
+    }
+
+    fn remove_callback(&self, id: u64) -> bool {
+        // Dropped here, with nothing borrowed.
+        self.shared.unregister(id).is_some()
+    }
+}
+
+impl<T: 'static> FutureCore<T> for Promise<T> {
+    fn shared(&self) -> &Shared<T> {
+        &self.shared
+    }
+}
+
+impl<T: 'static> Drop for Shared<T> {
+    fn drop(&mut self) {
+        if let Inner::Pending(callbacks) = self.inner.get_mut()
+            && !matches!(callbacks, Callbacks::None)
+        {
+            flat_drop(mem::replace(callbacks, Callbacks::None));
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! [`Outcome`]: awaiting without unwinding.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::Future;
+use crate::cancellation::CancelledError;
+use crate::errors::ResultError;
+
+/// Awaits how a future or task ends, and never unwinds; see [`Future::outcome`].
+#[must_use = "an outcome does nothing unless it is awaited"]
+pub struct Outcome<T: 'static> {
+    future: Future<T>,
+    /// How to get the result: a clone, or the result itself.
+    get: fn(&Future<T>) -> Result<T, ResultError>,
+}
+
+impl<T: 'static> Outcome<T> {
+    pub(crate) fn moving(future: Future<T>) -> Self {
+        Self {
+            future,
+            get: Future::take_result,
+        }
+    }
+
+    pub(crate) fn cloning(future: Future<T>) -> Self
+    where
+        T: Clone,
+    {
+        Self {
+            future,
+            get: Future::clone_or_take,
+        }
+    }
+}
+
+impl<T: 'static> std::future::Future for Outcome<T> {
+    type Output = Result<T, CancelledError>;
+
+    #[track_caller]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(self.future.poll_done(cx));
+        Poll::Ready(match (self.get)(&self.future) {
+            Ok(value) => Ok(value),
+            Err(ResultError::Cancelled(cancelled)) => Err(cancelled),
+            Err(ResultError::Panicked(panic)) => Err(CancelledError::from_panic(panic)),
+            Err(ResultError::Taken) => self.future.panic_taken(),
+            Err(ResultError::NotReady) => unreachable!("it is done"),
+        })
+    }
+}
+
+impl<T: 'static> fmt::Debug for Outcome<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Outcome").field(&self.future).finish()
+    }
+}

@@ -1,0 +1,268 @@
+//! [`run`] and [`Runner`]: a loop from start to clean end.
+
+use std::cell::Cell;
+use std::fmt;
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::cancellation::CancelledError;
+use crate::errors::{ResultError, RunError};
+use crate::event_loop::{Builder, EventLoop, ExceptionContext, LoopHandle, Patience};
+use crate::futures::{AnyRef, FutureCore};
+use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, TaskCell, TaskHandle};
+
+/// How long a runner that ends waits for cancelled tasks to clean up.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs a coroutine on a fresh loop, cleans up, and gives its result.
+///
+/// The coroutine may borrow what outlives the call. When it is done, every task that is left is
+/// cancelled and waited for.
+///
+/// *From asyncio:* `asyncio.run()`. Differences: tasks that are made while others clean up are
+/// cancelled as well; tasks that refuse to end are reported, by name, after ten seconds of the
+/// loop's clock, and dropped.
+///
+/// # Panics
+///
+/// If the coroutine ends cancelled; [`Runner::run`] gives an error instead. If a loop runs on this
+/// thread already. Goes on with a panic of the coroutine.
+///
+/// # Examples
+///
+/// ```
+/// let name = "world".to_owned();
+/// let greeting = callsoon::run(async {
+///     callsoon::yield_now().await;
+///     format!("hello {}", &name)
+/// });
+/// assert_eq!(greeting, "hello world");
+/// ```
+#[track_caller]
+pub fn run<F: IntoFuture>(coroutine: F) -> F::Output {
+    match Runner::new().run(coroutine) {
+        Ok(result) => result,
+        Err(error) => panic!("run() has no result to give: {error}"),
+    }
+}
+
+/// Runs several coroutines, one after the other, on one loop; cleans up when it is dropped.
+///
+/// *From asyncio:* `asyncio.Runner`. Differences: as for [`run`]; no signal handler is installed.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{Clock, EventLoop, Runner};
+///
+/// let mut runner = Runner::with(EventLoop::builder().clock(Clock::Virtual));
+/// let background = runner.run(async {
+///     callsoon::create_task(async { std::future::pending::<()>().await })
+/// })?;
+/// assert!(!background.done());
+/// assert_eq!(runner.run(async { 2 })?, 2);
+///
+/// runner.close();
+/// assert!(background.cancelled());
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
+pub struct Runner {
+    builder: Builder,
+    /// Made by the first run.
+    event_loop: Option<EventLoop>,
+    closed: bool,
+    shutdown_timeout: Duration,
+}
+
+impl Runner {
+    /// Makes a runner whose loop is made when it is needed.
+    pub fn new() -> Self {
+        Self::with(Builder::default())
+    }
+
+    /// Makes a runner whose loop has other settings.
+    ///
+    /// *From asyncio:* `Runner(loop_factory=...)`.
+    pub fn with(builder: Builder) -> Self {
+        Self {
+            builder,
+            event_loop: None,
+            closed: false,
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
+        }
+    }
+
+    /// Sets how long [`close`](Self::close) waits, on the loop's clock, for tasks to clean up.
+    #[must_use = "it gives the runner back"]
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// The runner's loop.
+    ///
+    /// *From asyncio:* `Runner.get_loop()`.
+    ///
+    /// # Errors
+    ///
+    /// * [`RunError::Closed`] if the runner is closed.
+    #[track_caller]
+    pub fn get_loop(&mut self) -> Result<LoopHandle, RunError> {
+        self.event_loop().map(|event_loop| event_loop.handle())
+    }
+
+    #[track_caller]
+    fn event_loop(&mut self) -> Result<&EventLoop, RunError> {
+        if self.closed {
+            return Err(RunError::Closed);
+        }
+        if self.event_loop.is_none() {
+            self.event_loop = Some(self.builder.clone().build());
+        }
+        Ok(self.event_loop.as_ref().expect("made above"))
+    }
+
+    /// Runs a coroutine to its end. It may borrow what outlives the call.
+    ///
+    /// Tasks that it leaves behind go on in the next run.
+    ///
+    /// *From asyncio:* `Runner.run()`.
+    ///
+    /// # Cancellation
+    ///
+    /// The coroutine runs as a task, which can cancel itself or be cancelled by others. If the run
+    /// ends before the coroutine does, the coroutine is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`EventLoop::run_until_complete`].
+    ///
+    /// # Panics
+    ///
+    /// Goes on with a panic of the coroutine.
+    #[track_caller]
+    pub fn run<F: IntoFuture>(&mut self, coroutine: F) -> Result<F::Output, RunError> {
+        let site = Location::caller();
+        let lp = self.event_loop()?.lp.clone();
+        let _running = lp.start_run(site)?;
+        let coroutine = pin!(Some(coroutine.into_future()));
+        let mut main = Main {
+            coroutine,
+            result: None,
+        };
+        let task = TaskCell::<_, Plain>::spawn(&lp, MainProxy, None, site);
+        let any: AnyRef = task.clone();
+        if let Err(early) = lp.run_until_done(&any, &mut main) {
+            // The coroutine cannot outlive this call.
+            task.unwind(CancelledError::at(None, site), &mut main);
+            return Err(early);
+        }
+        match task.shared().take_result() {
+            Ok(()) => Ok(main.result.take().expect("it is complete")),
+            Err(ResultError::Cancelled(why)) => Err(RunError::Cancelled(why)),
+            Err(ResultError::Panicked(panic)) => panic.resume(),
+            Err(ResultError::Taken | ResultError::NotReady) => {
+                unreachable!("it is done, and nobody else can take its result")
+            }
+        }
+    }
+
+    /// Cancels every task that is left, waits for them, and closes the loop. A second call does
+    /// nothing.
+    ///
+    /// Tasks that are not done in time, and failures while they clean up, are reported to the
+    /// exception handler.
+    ///
+    /// *From asyncio:* `Runner.close()`.
+    pub fn close(&mut self) {
+        self.closed = true;
+        if let Some(event_loop) = self.event_loop.take() {
+            shut_down(&event_loop, self.shutdown_timeout);
+        }
+    }
+}
+
+/// Cancels tasks, those too that others make while they clean up, until none is left or time is
+/// over; closes the loop.
+fn shut_down(event_loop: &EventLoop, timeout: Duration) {
+    let lp = &event_loop.lp;
+    if let Ok(_running) = lp.start_run(Location::caller()) {
+        let expired = Rc::new(Cell::new(false));
+        let expire = expired.clone();
+        let timer = event_loop.call_later(timeout, move || expire.set(true));
+        let mut newest = 0;
+        loop {
+            let tasks = event_loop.all_tasks();
+            if tasks.is_empty() {
+                break;
+            }
+            for task in tasks.iter().filter(|task| task.id() > newest) {
+                task.cancel();
+            }
+            newest = tasks.last().map_or(newest, TaskHandle::id);
+            let idle = lp.turn(Patience::Unlimited, &mut NoMain).idle;
+            if idle || expired.get() {
+                report_survivors(event_loop);
+                break;
+            }
+        }
+        timer.cancel();
+    }
+    event_loop.close();
+}
+
+fn report_survivors(event_loop: &EventLoop) {
+    let tasks = event_loop.all_tasks();
+    let names: Vec<_> = tasks
+        .iter()
+        .map(|task| format!("'{}'", task.name()))
+        .collect();
+    if !names.is_empty() {
+        let names = names.join(", ");
+        event_loop.call_exception_handler(&ExceptionContext::new(format!(
+            "tasks are not done although the runner cancelled them: {names}"
+        )));
+    }
+}
+
+/// A coroutine on the stack of `Runner::run`, and its result.
+struct Main<'a, F: Future> {
+    coroutine: Pin<&'a mut Option<F>>,
+    result: Option<F::Output>,
+}
+
+impl<F: Future> MainCoroutine for Main<'_, F> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let coroutine = self.coroutine.as_mut().as_pin_mut();
+        let polled = coroutine.expect("polled until it is done").poll(cx);
+        polled.map(|result| self.result = Some(result))
+    }
+
+    fn drop_now(&mut self) {
+        self.coroutine.set(None);
+    }
+}
+
+impl Default for Runner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("event_loop", &self.event_loop)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+//! The primitives that cross threads, in one place so that `loom` can stand in for them.
+//!
+//! With `--cfg loom` the mailbox is built on loom's mocked primitives, and its model checks explore
+//! every interleaving; otherwise these are parking_lot's and std's.
+
+#[cfg(not(loom))]
+pub(crate) use parking_lot::{Condvar, Mutex};
+#[cfg(not(loom))]
+pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+#[cfg(loom)]
+pub(crate) use model::{Condvar, Mutex};
+
+#[cfg(loom)]
+mod model {
+    use std::time::Duration;
+
+    pub(crate) use loom::sync::MutexGuard;
+
+    /// `parking_lot::Mutex` over loom's.
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("no model panics under the lock")
+        }
+    }
+
+    /// `parking_lot::Condvar` over loom's, which knows no time: a wait with a limit just waits.
+    #[derive(Debug, Default)]
+    pub(crate) struct Condvar(loom::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn new() -> Self {
+            Self(loom::sync::Condvar::new())
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        /// Waits and takes the lock again, through loom's by-value guard.
+        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(guard).expect("no model panics under the lock")
+        }
+
+        pub(crate) fn wait_for<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            _limit: Duration,
+        ) -> MutexGuard<'a, T> {
+            self.wait(guard)
+        }
+    }
+}

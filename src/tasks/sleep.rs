@@ -1,0 +1,235 @@
+//! [`sleep`], [`sleep_until`] and [`yield_now`].
+
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::FusedFuture;
+
+use crate::event_loop::{LoopHandle, TimerHandle, current, to_nanos};
+use crate::futures::{Future, Promise};
+
+/// Suspends the task for `delay`; a delay of zero for one turn.
+///
+/// The time starts when it is first polled, so usually at the `.await`.
+///
+/// *From asyncio:* `asyncio.sleep(delay)`.
+///
+/// *Order:* the deadline is a timer like any other; the task runs on in the turn after the one in
+/// which the timer fires.
+///
+/// # Cancellation
+///
+/// A cancelled or dropped sleep cancels its timer at once.
+///
+/// # Panics
+///
+/// When polled outside a running loop.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use callsoon::{Clock, EventLoop, sleep};
+///
+/// async fn say_after(delay: Duration, what: &str) {
+///     sleep(delay).await;
+///     println!("{what}");
+/// }
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// event_loop.run_until_complete(async {
+///     say_after(Duration::from_secs(1), "hello").await;
+///     say_after(Duration::from_secs(2), "world").await;
+/// })?;
+/// assert_eq!(event_loop.time(), Duration::from_secs(3));
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
+#[track_caller]
+pub fn sleep(delay: Duration) -> Sleep {
+    if delay.is_zero() {
+        return Sleep(State::Yield(yield_now()));
+    }
+    Sleep(State::New {
+        until: Until::Delay(delay),
+        site: Location::caller(),
+    })
+}
+
+/// Suspends the task until the loop's [`time`](LoopHandle::time) is `when`, and at least for one
+/// turn.
+///
+/// *From asyncio:* nothing; there one sleeps for `when - loop.time()`.
+///
+/// # Cancellation
+///
+/// As for [`sleep`].
+///
+/// # Panics
+///
+/// When polled outside a running loop.
+#[track_caller]
+pub fn sleep_until(when: Duration) -> Sleep {
+    Sleep(State::New {
+        until: Until::Instant(when),
+        site: Location::caller(),
+    })
+}
+
+/// Lets everything else that is ready run once; the same as `sleep(Duration::ZERO)`.
+///
+/// *From asyncio:* `asyncio.sleep(0)`.
+///
+/// *Order:* the task runs on in the next turn, behind what was queued before.
+///
+/// # Cancellation
+///
+/// A cancellation that arrives meanwhile is raised here.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{EventLoop, yield_now};
+///
+/// let event_loop = EventLoop::new();
+/// event_loop.run_until_complete(async {
+///     let other = callsoon::create_task(async { 1 });
+///     assert!(!other.done());
+///     yield_now().await;
+///     assert!(other.done());
+/// })?;
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+#[must_use = "a sleep does nothing unless it is awaited"]
+pub struct Sleep(State);
+
+enum State {
+    Yield(YieldNow),
+    New {
+        until: Until,
+        site: &'static Location<'static>,
+    },
+    Waiting {
+        future: Future<()>,
+        timer: TimerHandle,
+    },
+    Done,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Until {
+    Delay(Duration),
+    Instant(Duration),
+}
+
+impl Sleep {
+    /// Arms the timer, as `loop.call_later` and a future would.
+    fn start(until: Until, site: &'static Location<'static>) -> State {
+        let lp = LoopHandle::running().lp;
+        let future = Future::new(Promise::create(&lp, site));
+        let resolve = future.clone();
+        let when = match until {
+            Until::Delay(delay) => lp.after(delay),
+            Until::Instant(when) => to_nanos(when),
+        };
+        let timer = lp.call_at(when, move || {
+            // It may have been cancelled while the timer was on its way through the queue.
+            let _ = resolve.set_result(());
+        });
+        State::Waiting {
+            future,
+            timer: TimerHandle::new(timer, lp),
+        }
+    }
+}
+
+impl std::future::Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let State::New { until, site } = self.0 {
+            if current::with(|lp| lp.is_some_and(|lp| lp.step.is_unwinding())) {
+                return Poll::Pending;
+            }
+            self.0 = Self::start(until, site);
+        }
+        match &mut self.0 {
+            State::Yield(yielding) => ready!(Pin::new(yielding).poll(cx)),
+            State::Waiting { future, .. } => ready!(Pin::new(future).poll(cx)),
+            State::Done => panic!("sleep awaited again after it was over"),
+            State::New { .. } => unreachable!("started above"),
+        }
+        self.0 = State::Done;
+        Poll::Ready(())
+    }
+}
+
+impl FusedFuture for Sleep {
+    fn is_terminated(&self) -> bool {
+        matches!(self.0, State::Done)
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let State::Waiting { timer, .. } = &self.0 {
+            timer.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            State::Yield(_) => f.write_str("<Sleep for a turn>"),
+            State::New { until, .. } => write!(f, "<Sleep new {until:?}>"),
+            State::Waiting { timer, .. } => write!(f, "<Sleep until {:?}>", timer.when()),
+            State::Done => f.write_str("<Sleep done>"),
+        }
+    }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "yielding does nothing unless it is awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl std::future::Future for YieldNow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        /// What the running loop says about this poll.
+        enum Where {
+            Unwinding,
+            InStep,
+            Elsewhere,
+        }
+        let place = current::with(|running| match running {
+            Some(lp) if lp.step.is_unwinding() => Where::Unwinding,
+            Some(lp) if lp.step.is_direct(cx.waker()) => {
+                if !self.yielded {
+                    lp.step.yield_now();
+                }
+                Where::InStep
+            }
+            _ => Where::Elsewhere,
+        });
+        match place {
+            Where::Unwinding => return Poll::Pending,
+            _ if self.yielded => return Poll::Ready(()),
+            Where::InStep => {}
+            Where::Elsewhere => cx.waker().wake_by_ref(),
+        }
+        self.yielded = true;
+        Poll::Pending
+    }
+}
