@@ -12,7 +12,7 @@ use crate::cancellation::CancelledError;
 use crate::errors::{ResultError, RunError};
 use crate::event_loop::{Builder, EventLoop, ExceptionContext, LoopHandle, Patience};
 use crate::futures::{AnyRef, FutureCore};
-use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, TaskCell, TaskHandle};
+use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, Stepper, TaskCell, TaskHandle};
 
 /// How long a runner that ends waits for cancelled tasks to clean up.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -194,6 +194,8 @@ fn shut_down(event_loop: &EventLoop, timeout: Duration) {
         let expire = expired.clone();
         let timer = event_loop.call_later(timeout, move || expire.set(true));
         let mut newest = 0;
+        let mut main = NoMain;
+        let mut stepper = Stepper::new(lp, &mut main);
         loop {
             let tasks = event_loop.all_tasks();
             if tasks.is_empty() {
@@ -203,12 +205,13 @@ fn shut_down(event_loop: &EventLoop, timeout: Duration) {
                 task.cancel();
             }
             newest = tasks.last().map_or(newest, TaskHandle::id);
-            let idle = lp.turn(Patience::Unlimited, &mut NoMain).idle;
+            let idle = lp.turn(Patience::Unlimited, &mut stepper).idle;
             if idle || expired.get() {
                 report_survivors(event_loop);
                 break;
             }
         }
+        drop(stepper);
         timer.cancel();
     }
     event_loop.close();

@@ -1,15 +1,21 @@
 //! The primitives that cross threads, in one place so that `loom` can stand in for them.
 //!
-//! With `--cfg loom` the mailbox is built on loom's mocked primitives, and its model checks explore
-//! every interleaving; otherwise these are parking_lot's and std's.
+//! With `--cfg loom` the mailbox, the wakers and the record of what runs on a thread are built on
+//! loom's mocked primitives, and the model checks explore every interleaving; otherwise these are
+//! parking_lot's and std's. The models are in `event_loop/mailbox_models.rs`, `event_loop/models.rs`
+//! and `tasks/waker_models.rs`:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test --release --lib models
+//! ```
 
 #[cfg(not(loom))]
 pub(crate) use parking_lot::{Condvar, Mutex};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 #[cfg(loom)]
 pub(crate) use model::{Condvar, Mutex};
 
@@ -34,7 +40,7 @@ mod model {
     }
 
     /// `parking_lot::Condvar` over loom's, which knows no time: a wait with a limit just waits.
-    #[derive(Debug, Default)]
+    #[derive(Debug)]
     pub(crate) struct Condvar(loom::sync::Condvar);
 
     impl Condvar {

@@ -5,9 +5,16 @@ use std::rc::Rc;
 
 use super::state::LoopState;
 
+#[cfg(not(loom))]
 thread_local! {
     /// The loop that runs on this thread, while it does.
     static CURRENT: RefCell<Option<Rc<LoopState>>> = const { RefCell::new(None) };
+}
+
+#[cfg(loom)]
+loom::thread_local! {
+    // The same; loom runs all threads of a model on one.
+    static CURRENT: RefCell<Option<Rc<LoopState>>> = RefCell::new(None);
 }
 
 /// Looks at the running loop. `look` calls no user code: the slot is borrowed.

@@ -82,7 +82,7 @@ impl LoopHandle {
     #[track_caller]
     pub fn call_soon(&self, callback: impl FnOnce() + 'static) -> Handle {
         Handle {
-            cell: self.lp.call_soon(callback),
+            callback: self.lp.call_soon(callback),
         }
     }
 

@@ -1,94 +1,131 @@
 //! [`Handle`] and [`TimerHandle`]: what `call_soon` and `call_later` give, to cancel with.
 //!
-//! A callback is one allocation: a [`HandleCell`] with the closure at its end, shared by the ready
-//! queue (or the timer heap) and the handle. Cancelling takes the closure out and drops it at once;
-//! the empty cell stays behind until its turn comes.
+//! A callback is one allocation with the closure at its end, shared by the ready queue (or the timer
+//! heap) and the handle. Cancelling takes the closure out and drops it at once; the empty cell stays
+//! behind until its turn comes.
 
 use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::clock::{Nanos, to_nanos};
+use super::ready::Run;
 use super::state::LoopState;
+use crate::tasks::Stepper;
 
-/// A callback in its cell, with what every kind of callback has.
-pub(crate) struct HandleCell<C: ?Sized> {
-    cancelled: Cell<bool>,
+/// What every callback has, beside its closure.
+pub(crate) struct CallHead {
     /// Where it was scheduled.
     pub(super) site: &'static Location<'static>,
-    pub(crate) call: C,
+    state: Cell<CallState>,
 }
 
-impl<C> HandleCell<C> {
-    pub(crate) fn new(site: &'static Location<'static>, call: C) -> Rc<Self> {
-        Rc::new(Self {
-            cancelled: Cell::new(false),
+/// Where a callback stands. Its closure is there only while it is `Waiting`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallState {
+    Waiting,
+    Cancelled,
+    Done,
+}
+
+impl CallHead {
+    pub(crate) fn new(site: &'static Location<'static>) -> Self {
+        Self {
             site,
-            call,
+            state: Cell::new(CallState::Waiting),
+        }
+    }
+
+    /// Takes the closure out for its call, if it waits for that.
+    #[inline]
+    pub(crate) fn start<F>(&self, lp: &LoopState, closure: &Cell<Option<F>>) -> Option<F> {
+        lp.callback_site.set(Some(self.site));
+        if !self.is_waiting() {
+            return None;
+        }
+        self.state.set(CallState::Done);
+        closure.take()
+    }
+
+    pub(crate) fn what(&self) -> String {
+        format!("callback created at {}", self.site)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state.get() == CallState::Waiting
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.state.get() == CallState::Cancelled
+    }
+}
+
+impl fmt::Display for CallState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "scheduled",
+            Self::Cancelled => "cancelled",
+            Self::Done => "done",
         })
     }
 }
 
-impl<C: Call + ?Sized> HandleCell<C> {
-    /// Cancels and drops the closure, unless it has run.
-    pub(crate) fn cancel(&self) {
-        if self.call.is_waiting() {
-            self.cancelled.set(true);
-            self.call.clear();
-        }
+/// A callback that a handle can cancel.
+pub(crate) trait Callback: Run {
+    fn head(&self) -> &CallHead;
+}
+
+impl dyn Callback {
+    fn cancel(&self) {
+        cancel(self.head(), self);
     }
 }
 
-/// What a ready callback can do. Implementors hold no borrow while they call user code.
-pub(crate) trait Call {
-    /// Takes the closure out and calls it, if it is still there.
-    fn run(&self);
-    /// Takes the closure out and drops it.
-    fn clear(&self);
-    /// Whether the closure is still there.
-    fn is_waiting(&self) -> bool;
+/// Cancels a callback and drops its closure, unless it has run.
+fn cancel<R: Run + ?Sized>(head: &CallHead, callback: &R) {
+    if head.is_waiting() {
+        head.state.set(CallState::Cancelled);
+        callback.discard();
+    }
 }
 
-/// A closure without arguments, until it is called or dropped.
-pub(crate) struct Closure<F> {
-    /// Cleared before the closure is taken, so that it can be read without touching the closure.
-    waiting: Cell<bool>,
+/// A callback of `call_soon`.
+pub(super) struct Soon<F> {
+    head: CallHead,
     closure: Cell<Option<F>>,
 }
 
-impl<F> Closure<F> {
-    pub(crate) fn new(closure: F) -> Self {
-        Self {
-            waiting: Cell::new(true),
+impl<F: FnOnce()> Soon<F> {
+    pub(super) fn create(site: &'static Location<'static>, closure: F) -> Pin<Rc<Self>> {
+        Rc::pin(Self {
+            head: CallHead::new(site),
             closure: Cell::new(Some(closure)),
-        }
-    }
-
-    pub(crate) fn take(&self) -> Option<F> {
-        self.waiting.set(false);
-        self.closure.take()
-    }
-
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.get()
+        })
     }
 }
 
-impl<F: FnOnce()> Call for Closure<F> {
-    fn run(&self) {
-        if let Some(closure) = self.take() {
+impl<F: FnOnce()> Run for Soon<F> {
+    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
+        if let Some(closure) = self.head.start(lp, &self.closure) {
             closure();
         }
     }
 
-    fn clear(&self) {
-        drop(self.take());
+    fn what(&self) -> String {
+        self.head.what()
     }
 
-    fn is_waiting(&self) -> bool {
-        self.is_waiting()
+    fn discard(&self) {
+        drop(self.closure.take());
+    }
+}
+
+impl<F: FnOnce()> Callback for Soon<F> {
+    fn head(&self) -> &CallHead {
+        &self.head
     }
 }
 
@@ -112,7 +149,7 @@ impl<F: FnOnce()> Call for Closure<F> {
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) cell: Rc<HandleCell<dyn Call>>,
+    pub(super) callback: Pin<Rc<dyn Callback>>,
 }
 
 impl Handle {
@@ -121,42 +158,35 @@ impl Handle {
     /// Does nothing once it has run or was cancelled. It works while the callback waits in the
     /// current turn's batch, too.
     pub fn cancel(&self) {
-        self.cell.cancel();
+        self.callback.cancel();
     }
 
     /// Whether [`cancel`](Self::cancel) kept the callback from running.
     ///
     /// *From asyncio:* `Handle.cancelled()`, which is true after a late `cancel()` as well.
     pub fn cancelled(&self) -> bool {
-        self.cell.cancelled.get()
+        self.callback.head().is_cancelled()
     }
 
     /// Where the callback was scheduled.
     pub fn created_at(&self) -> &'static Location<'static> {
-        self.cell.site
+        self.callback.head().site
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cell = &self.cell;
-        let state = state_of(cell.cancelled.get(), cell.call.is_waiting());
-        write!(f, "<Handle {state} created at {}>", cell.site)
-    }
-}
-
-fn state_of(cancelled: bool, waiting: bool) -> &'static str {
-    match (cancelled, waiting) {
-        (true, _) => "cancelled",
-        (false, true) => "scheduled",
-        (false, false) => "done",
+        let head = self.callback.head();
+        write!(f, "<Handle {} created at {}>", head.state.get(), head.site)
     }
 }
 
 /// A callback in the timer heap, or on its way from there through the ready queue.
-pub(crate) trait TimerCall: Call {
+pub(crate) trait TimerCallback: Callback {
     fn timer(&self) -> &TimerState;
 }
+
+pub(crate) type TimerRef = Pin<Rc<dyn TimerCallback>>;
 
 /// Where a timer stands.
 pub(crate) struct TimerState {
@@ -172,46 +202,60 @@ pub(crate) struct TimerState {
     pub(super) queued: Cell<u32>,
 }
 
-/// A closure with a deadline.
-pub(crate) struct TimerClosure<F> {
+/// A callback of `call_later` and `call_at`.
+pub(super) struct Timer<F> {
+    head: CallHead,
     timer: TimerState,
-    closure: Closure<F>,
+    closure: Cell<Option<F>>,
 }
 
-impl<F> TimerClosure<F> {
-    pub(crate) fn new(when: Nanos, closure: F) -> Self {
-        Self {
+impl<F: FnOnce()> Timer<F> {
+    pub(super) fn create(
+        site: &'static Location<'static>,
+        when: Nanos,
+        closure: F,
+    ) -> Pin<Rc<Self>> {
+        Rc::pin(Self {
+            head: CallHead::new(site),
             timer: TimerState {
                 when: Cell::new(when),
                 armed: Cell::new(0),
                 skip: Cell::new(0),
                 queued: Cell::new(0),
             },
-            closure: Closure::new(closure),
-        }
+            closure: Cell::new(Some(closure)),
+        })
     }
 }
 
-impl<F: FnOnce()> Call for TimerClosure<F> {
-    fn run(&self) {
+impl<F: FnOnce()> Run for Timer<F> {
+    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
         let timer = &self.timer;
         timer.queued.set(timer.queued.get() - 1);
-        match timer.skip.get() {
-            0 => self.closure.run(),
-            n => timer.skip.set(n - 1),
+        let skip = timer.skip.get();
+        if skip > 0 {
+            timer.skip.set(skip - 1);
+        } else if let Some(closure) = self.head.start(lp, &self.closure) {
+            closure();
         }
     }
 
-    fn clear(&self) {
-        self.closure.clear();
+    fn what(&self) -> String {
+        self.head.what()
     }
 
-    fn is_waiting(&self) -> bool {
-        self.closure.is_waiting()
+    fn discard(&self) {
+        drop(self.closure.take());
     }
 }
 
-impl<F: FnOnce()> TimerCall for TimerClosure<F> {
+impl<F: FnOnce()> Callback for Timer<F> {
+    fn head(&self) -> &CallHead {
+        &self.head
+    }
+}
+
+impl<F: FnOnce()> TimerCallback for Timer<F> {
     fn timer(&self) -> &TimerState {
         &self.timer
     }
@@ -241,13 +285,13 @@ impl<F: FnOnce()> TimerCall for TimerClosure<F> {
 /// ```
 #[derive(Clone)]
 pub struct TimerHandle {
-    cell: Rc<HandleCell<dyn TimerCall>>,
+    timer: TimerRef,
     lp: Rc<LoopState>,
 }
 
 impl TimerHandle {
-    pub(crate) fn new(cell: Rc<HandleCell<dyn TimerCall>>, lp: Rc<LoopState>) -> Self {
-        Self { cell, lp }
+    pub(crate) fn new(timer: TimerRef, lp: Rc<LoopState>) -> Self {
+        Self { timer, lp }
     }
 
     /// Keeps the callback from running, and drops its closure at once.
@@ -255,20 +299,20 @@ impl TimerHandle {
     /// Does nothing once it has run or was cancelled. What is left in the timer heap is an empty
     /// cell, and those never make up more than half of the heap.
     pub fn cancel(&self) {
-        if self.cell.call.is_waiting() {
-            self.lp.disarm(&self.cell);
-            self.cell.cancel();
+        if self.timer.head().is_waiting() {
+            self.lp.disarm(&self.timer);
+            cancel(self.timer.head(), &*self.timer);
         }
     }
 
     /// Whether [`cancel`](Self::cancel) kept the callback from running.
     pub fn cancelled(&self) -> bool {
-        self.cell.cancelled.get()
+        self.timer.head().is_cancelled()
     }
 
     /// The deadline, on the clock of [`LoopHandle::time`](crate::LoopHandle::time).
     pub fn when(&self) -> Duration {
-        Duration::from_nanos(self.cell.call.timer().when.get())
+        Duration::from_nanos(self.timer.timer().when.get())
     }
 
     /// Moves the deadline to `when`, earlier or later, and says whether it could: false once the
@@ -281,32 +325,32 @@ impl TimerHandle {
     /// *Order:* as if it were scheduled now: behind timers with the same deadline. A timer that
     /// fired in this turn but has not run yet goes back to wait for its new deadline.
     pub fn reschedule(&self, when: Duration) -> bool {
-        if !self.cell.call.is_waiting() || self.lp.is_closed() {
+        if !self.timer.head().is_waiting() || self.lp.is_closed() {
             return false;
         }
-        let timer = self.cell.call.timer();
+        let timer = self.timer.timer();
         timer.skip.set(timer.queued.get());
-        self.lp.disarm(&self.cell);
+        self.lp.disarm(&self.timer);
         timer.when.set(to_nanos(when));
-        self.lp.arm(self.cell.clone());
+        self.lp.arm(self.timer.clone());
         true
     }
 
     /// Where the callback was scheduled.
     pub fn created_at(&self) -> &'static Location<'static> {
-        self.cell.site
+        self.timer.head().site
     }
 }
 
 impl fmt::Debug for TimerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cell = &self.cell;
-        let state = state_of(cell.cancelled.get(), cell.call.is_waiting());
+        let head = self.timer.head();
+        let state = head.state.get();
         write!(
             f,
             "<TimerHandle {state} when={:?} created at {}>",
             self.when(),
-            cell.site
+            head.site
         )
     }
 }

@@ -9,10 +9,10 @@ use super::clock::{Clock, Nanos};
 use super::current;
 use super::deadlock::DeadlockReport;
 use super::exceptions::ExceptionContext;
-use super::remote::Posted;
-use super::state::{Entry, LoopState};
+use super::ready::{NextMail, Ready};
+use super::state::LoopState;
 use crate::errors::{PanicError, RunError};
-use crate::tasks::MainCoroutine;
+use crate::tasks::{MainCoroutine, Payload, Stepper};
 
 /// The longest sleep in one go, as asyncio's: nobody minds an extra turn a day.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -54,7 +54,7 @@ impl LoopState {
     /// 2. take in what other threads posted and the timers that are due, in this order;
     /// 3. run what is ready at this point, first in, first out; what it schedules is for the next
     ///    turn.
-    pub(crate) fn turn(self: &Rc<Self>, patience: Patience, main: &mut dyn MainCoroutine) -> Turn {
+    pub(crate) fn turn(self: &Rc<Self>, patience: Patience, stepper: &mut Stepper<'_>) -> Turn {
         let mut idle = false;
         if !self.has_work() {
             idle = self.wait(patience);
@@ -63,7 +63,7 @@ impl LoopState {
             self.take_mail();
         }
         self.take_due_timers();
-        let ran = self.run_ready(main);
+        let ran = self.run_ready(stepper);
         Turn {
             ran,
             stopped: self.stopping.get(),
@@ -73,8 +73,9 @@ impl LoopState {
 
     /// Turns until somebody stops the loop, or until it is idle for good.
     pub(crate) fn run(self: &Rc<Self>, main: &mut dyn MainCoroutine) -> RunEnd {
+        let mut stepper = Stepper::new(self, main);
         loop {
-            let turn = self.turn(Patience::Unlimited, main);
+            let turn = self.turn(Patience::Unlimited, &mut stepper);
             if turn.stopped {
                 self.stopping.set(false);
                 return RunEnd::Stopped;
@@ -163,14 +164,18 @@ impl LoopState {
         next.is_none()
     }
 
-    fn take_mail(self: &Rc<Self>) {
+    fn take_mail(&self) {
         let Some(remote) = self.existing_remote() else {
             return;
         };
-        let mut mail = Vec::new();
-        remote.mailbox.take_into(&mut mail);
-        let mut ready = self.ready.borrow_mut();
-        ready.extend(mail.into_iter().map(Entry::Posted));
+        let mut inbox = self.inbox.borrow_mut();
+        remote.mailbox.take_into(&mut inbox);
+        let count = inbox.len();
+        // The emptied inbox goes back to the posters next time, with the room that it has.
+        self.mail.borrow_mut().extend(inbox.drain(..));
+        let entry = self.next_mail.get_or_init(|| Rc::pin(NextMail));
+        let entries = std::iter::repeat_n(entry, count).cloned();
+        self.ready.borrow_mut().extend(entries);
     }
 
     fn take_due_timers(&self) {
@@ -180,14 +185,14 @@ impl LoopState {
         }
         let now = self.time.now();
         while let Some(timer) = timers.pop_due(now) {
-            let state = timer.call.timer();
+            let state = timer.timer();
             state.queued.set(state.queued.get() + 1);
-            self.ready.borrow_mut().push_back(Entry::Call(timer));
+            self.ready.borrow_mut().push_back(timer);
         }
     }
 
     /// Runs what is ready now, and says how much that was.
-    fn run_ready(self: &Rc<Self>, main: &mut dyn MainCoroutine) -> usize {
+    fn run_ready(self: &Rc<Self>, stepper: &mut Stepper<'_>) -> usize {
         let count = self.ready.borrow().len();
         let left = Cell::new(count);
         while left.get() > 0 {
@@ -197,64 +202,43 @@ impl LoopState {
                     left.set(left.get() - 1);
                     let entry = self.ready.borrow_mut().pop_front();
                     match entry {
-                        Some(entry) if self.debug.get() => self.run_timed(entry, main),
-                        Some(entry) => self.run_entry(entry, main),
+                        Some(entry) if self.debug.get() => self.run_timed(entry, stepper),
+                        Some(entry) => entry.run(self, stepper),
                         None => left.set(0),
                     }
                 }
             }));
             if let Err(payload) = result {
-                let site = self.callback_site.get().unwrap_or(self.site);
-                let panic = PanicError::new(payload, "callback".to_owned(), site);
-                self.report(
-                    &ExceptionContext::new("panic in a callback")
-                        .with_panic(panic)
-                        .with_site(site),
-                );
+                self.entry_panicked(payload, stepper);
             }
         }
         count
     }
 
-    fn run_entry(self: &Rc<Self>, entry: Entry, main: &mut dyn MainCoroutine) {
-        match entry {
-            Entry::Step(task) => task.step(main),
-            Entry::Call(cell) => {
-                self.callback_site.set(Some(cell.site));
-                cell.call.run();
-            }
-            Entry::Posted(posted) => {
-                self.callback_site.set(None);
-                match posted {
-                    Posted::Call(callback) => callback(),
-                    Posted::Stop => self.stopping.set(true),
-                    Posted::Wake(waker) => {
-                        waker.received();
-                        self.wake(waker.key());
-                    }
-                }
-            }
+    /// A panic came out of the entry that ran: it ends the task whose step it was, or is reported.
+    #[cold]
+    fn entry_panicked(self: &Rc<Self>, payload: Payload, stepper: &mut Stepper<'_>) {
+        if let Some(task) = self.current_task() {
+            return task.step_panicked(payload, stepper);
         }
+        let site = self.callback_site.get().unwrap_or(self.site);
+        let panic = PanicError::new(payload, "callback".to_owned(), site);
+        self.report(
+            &ExceptionContext::new("panic in a callback")
+                .with_panic(panic)
+                .with_site(site),
+        );
     }
 
     /// Runs an entry in debug mode: one that takes long is reported.
     #[cold]
-    fn run_timed(self: &Rc<Self>, entry: Entry, main: &mut dyn MainCoroutine) {
-        let what = match &entry {
-            Entry::Step(task) => {
-                let name = task.task().map(|head| head.name()).unwrap_or_default();
-                format!("step of task '{name}' created at {}", task.base().site)
-            }
-            Entry::Call(cell) => format!("callback created at {}", cell.site),
-            Entry::Posted(_) => "callback posted by another thread".to_owned(),
-        };
-        let timed = Timed {
+    fn run_timed(self: &Rc<Self>, entry: Ready, stepper: &mut Stepper<'_>) {
+        let _timed = Timed {
             lp: self,
-            what,
+            what: entry.what(),
             start: self.time.now(),
         };
-        self.run_entry(entry, main);
-        drop(timed);
+        entry.run(self, stepper);
     }
 }
 

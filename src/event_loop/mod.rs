@@ -10,7 +10,12 @@ mod exceptions;
 mod handle;
 mod handles;
 mod iteration;
+#[cfg(all(test, loom))]
+mod loop_models;
 mod mailbox;
+#[cfg(all(test, loom))]
+mod mailbox_models;
+mod ready;
 mod remote;
 mod state;
 mod timers;
@@ -36,14 +41,17 @@ pub use self::iteration::{RunEnd, Turn};
 pub use self::remote::{ExpectedWork, RemoteHandle};
 
 pub(crate) use self::clock::to_nanos;
-pub(crate) use self::handles::{Call, Closure, HandleCell};
+pub(crate) use self::handles::CallHead;
 pub(crate) use self::iteration::Patience;
+#[cfg(all(test, loom))]
+pub(crate) use self::mailbox::Mailbox;
+pub(crate) use self::ready::Run;
 pub(crate) use self::remote::{Posted, Remote};
-pub(crate) use self::state::{Entry, LoopState};
+pub(crate) use self::state::LoopState;
 
 use crate::errors::{ResultError, RunError};
 use crate::futures::AnyRef;
-use crate::tasks::{MainCoroutine, NoMain};
+use crate::tasks::{MainCoroutine, NoMain, Stepper};
 
 /// An event loop, and the right to run and close it.
 ///
@@ -227,7 +235,10 @@ impl EventLoop {
     pub fn run_once(&self, limit: Option<Duration>) -> Result<Turn, RunError> {
         let _running = self.lp().start_run(Location::caller())?;
         let patience = limit.map_or(Patience::Unlimited, Patience::AtMost);
-        let turn = self.lp().turn(patience, &mut NoMain);
+        let mut main = NoMain;
+        let turn = self
+            .lp()
+            .turn(patience, &mut Stepper::new(self.lp(), &mut main));
         self.lp().stopping.set(false);
         Ok(turn)
     }
@@ -347,7 +358,7 @@ impl fmt::Debug for EventLoop {
 /// Sizes that the memory per task and promise depends on.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod sizes {
-    use super::*;
+    use super::ready::Ready;
     use crate::Future;
 
     #[test]
@@ -356,7 +367,7 @@ mod sizes {
     }
 
     #[test]
-    fn a_ready_queue_entry_is_three_words() {
-        assert_eq!(size_of::<Entry>(), 24);
+    fn a_ready_queue_entry_is_two_words() {
+        assert_eq!(size_of::<Ready>(), 16);
     }
 }

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use parking_lot::Mutex;
 
 use super::mailbox::Mailbox;
 use crate::errors::LoopClosedError;
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::tasks::TaskWaker;
 
 /// The part of a loop that threads share.

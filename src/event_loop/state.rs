@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,28 +17,19 @@ use slab::Slab;
 use super::clock::{Clock, Nanos, TimeSource, to_nanos};
 use super::current;
 use super::exceptions::{ExceptionContext, ExceptionHandler};
-use super::handles::{Call, Closure, HandleCell, TimerClosure};
+use super::handles::{Callback, Soon, Timer, TimerRef};
+use super::ready::{Ready, Run};
 use super::remote::{Posted, Remote};
-use super::timers::{TimerHeap, TimerRef};
+use super::timers::TimerHeap;
 use crate::cancellation::CancelledError;
 use crate::futures::AnyRef;
-use crate::tasks::StepState;
+use crate::tasks::{StepState, TaskHandle, TaskRef};
 
 /// How often a closing loop looks again for what the `Drop`s of its leftovers have scheduled.
 const CLOSING_ROUNDS: usize = 1000;
 
 /// asyncio's default for `slow_callback_duration`.
 const SLOW_CALLBACK: Duration = Duration::from_millis(100);
-
-/// Something that is ready to run.
-pub(crate) enum Entry {
-    /// A step of a task.
-    Step(AnyRef),
-    /// A callback, a timer that is due, or a done-callback.
-    Call(Rc<HandleCell<dyn Call>>),
-    /// What another thread posted.
-    Posted(Posted),
-}
 
 /// Where a loop is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,10 +47,16 @@ pub(crate) struct LoopState {
     pub(crate) site: &'static Location<'static>,
     life: Cell<Life>,
     /// What is ready to run, first in, first out.
-    pub(super) ready: RefCell<VecDeque<Entry>>,
+    pub(super) ready: RefCell<VecDeque<Ready>>,
+    /// What threads posted and the loop has taken in; the ready queue has an entry for each.
+    pub(super) mail: RefCell<VecDeque<Posted>>,
+    /// Empty but for its capacity.
+    pub(super) inbox: RefCell<Vec<Posted>>,
+    /// The entry that stands for mail.
+    pub(super) next_mail: OnceCell<Ready>,
     pub(super) timers: RefCell<TimerHeap>,
     /// Every unfinished task: the loop owns them, so that none is lost.
-    pub(crate) tasks: RefCell<Slab<AnyRef>>,
+    pub(crate) tasks: RefCell<Slab<TaskRef>>,
     pub(super) time: TimeSource,
     /// `stop()` was called, and the run that it ends has not returned yet.
     pub(super) stopping: Cell<bool>,
@@ -90,6 +88,9 @@ impl LoopState {
             site,
             life: Cell::new(Life::Open),
             ready: RefCell::default(),
+            mail: RefCell::default(),
+            inbox: RefCell::default(),
+            next_mail: OnceCell::new(),
             timers: RefCell::default(),
             tasks: RefCell::default(),
             time: TimeSource::new(clock),
@@ -116,7 +117,7 @@ impl LoopState {
     ///
     /// If the loop is closed.
     #[track_caller]
-    pub(crate) fn push(&self, entry: Entry) {
+    pub(crate) fn push(&self, entry: Ready) {
         if self.life.get() == Life::Closed || self.has_hook.get() {
             self.push_slow(entry);
         } else {
@@ -127,7 +128,7 @@ impl LoopState {
     /// [`push`](Self::push) on a closed loop, and on one whose host wants to know.
     #[cold]
     #[track_caller]
-    fn push_slow(&self, entry: Entry) {
+    fn push_slow(&self, entry: Ready) {
         if self.life.get() == Life::Closed {
             // A `Drop` that runs while its thread unwinds must not panic again.
             if std::thread::panicking() {
@@ -146,18 +147,16 @@ impl LoopState {
     }
 
     #[track_caller]
-    pub(crate) fn call_soon<F: FnOnce() + 'static>(&self, callback: F) -> Rc<HandleCell<dyn Call>> {
-        let cell: Rc<HandleCell<dyn Call>> =
-            HandleCell::new(Location::caller(), Closure::new(callback));
-        self.push(Entry::Call(cell.clone()));
-        cell
+    pub(crate) fn call_soon<F: FnOnce() + 'static>(&self, callback: F) -> Pin<Rc<dyn Callback>> {
+        let callback = Soon::create(Location::caller(), callback);
+        self.push(callback.clone());
+        callback
     }
 
     #[track_caller]
     pub(crate) fn call_at<F: FnOnce() + 'static>(&self, when: Nanos, callback: F) -> TimerRef {
         self.assert_open();
-        let timer: TimerRef =
-            HandleCell::new(Location::caller(), TimerClosure::new(when, callback));
+        let timer = Timer::create(Location::caller(), when, callback);
         self.arm(timer.clone());
         timer
     }
@@ -169,7 +168,7 @@ impl LoopState {
 
     pub(super) fn arm(&self, timer: TimerRef) {
         let earlier = self.has_hook.get() && self.running.get().is_none() && {
-            let when = timer.call.timer().when.get();
+            let when = timer.timer().when.get();
             let next = self.timers.borrow_mut().next_deadline();
             self.ready.borrow().is_empty() && next.is_none_or(|next| when < next)
         };
@@ -306,25 +305,23 @@ impl LoopState {
 
     /// One round of dropping; says whether there was anything.
     fn drop_pending(self: &Rc<Self>) -> bool {
-        let mut tasks: Vec<AnyRef> = self.tasks.borrow().iter().map(|(_, t)| t.clone()).collect();
-        tasks.sort_by_key(|task| task.task().map(|head| head.id()));
-        let any_tasks = !tasks.is_empty();
+        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().map(|(_, t)| t.clone()).collect();
+        tasks.sort_by_key(|task| task.head().id());
         for task in &tasks {
             task.clone().abandon();
         }
         let ready = std::mem::take(&mut *self.ready.borrow_mut());
+        let mail = std::mem::take(&mut *self.mail.borrow_mut());
         let timers = self.timers.borrow_mut().drain();
-        let any = any_tasks || !ready.is_empty() || !timers.is_empty();
+        let any = !(tasks.is_empty() && ready.is_empty() && timers.is_empty());
         for entry in ready {
-            match entry {
-                Entry::Call(cell) => {
-                    self.guard("drop of a callback", cell.site, || cell.call.clear())
-                }
-                entry => self.drop_user(entry),
-            }
+            self.drop_user(Discard(&*entry));
+        }
+        for item in mail {
+            self.drop_user(item);
         }
         for timer in timers {
-            self.guard("drop of a timer", timer.site, || timer.call.clear());
+            self.drop_user(Discard(&*timer));
         }
         self.drop_user(tasks);
         any
@@ -342,8 +339,17 @@ impl LoopState {
     }
 
     /// Reports a task that the loop had to drop before it was done.
-    pub(crate) fn report_abandoned(self: &Rc<Self>, task: crate::tasks::TaskHandle) {
+    pub(crate) fn report_abandoned(self: &Rc<Self>, task: TaskHandle) {
         self.report(&ExceptionContext::new("task was destroyed but it is pending").with_task(task));
+    }
+}
+
+/// Discards a callback when it is dropped.
+struct Discard<'a, R: Run + ?Sized>(&'a R);
+
+impl<R: Run + ?Sized> Drop for Discard<'_, R> {
+    fn drop(&mut self) {
+        self.0.discard();
     }
 }
 

@@ -8,15 +8,12 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::rc::Rc;
 
 use super::clock::{NEVER, Nanos};
-use super::handles::{HandleCell, TimerCall};
+use super::handles::TimerRef;
 
 /// Up to this many stale entries are left alone: a purge would cost more than it gives.
 const STALE_TOLERATED: usize = 64;
-
-pub(crate) type TimerRef = Rc<HandleCell<dyn TimerCall>>;
 
 #[derive(Default)]
 pub(crate) struct TimerHeap {
@@ -35,7 +32,7 @@ struct Entry {
 
 impl Entry {
     fn is_stale(&self) -> bool {
-        self.timer.call.timer().armed.get() != self.seq
+        self.timer.timer().armed.get() != self.seq
     }
 }
 
@@ -43,7 +40,7 @@ impl TimerHeap {
     /// Puts in a timer that is not armed.
     pub(crate) fn arm(&mut self, timer: TimerRef) {
         self.last += 1;
-        let state = timer.call.timer();
+        let state = timer.timer();
         debug_assert_eq!(state.armed.get(), 0);
         state.armed.set(self.last);
         self.heap.push(Entry {
@@ -58,7 +55,7 @@ impl TimerHeap {
     /// Runs no user code: the closure of a stale entry is gone, or the timer is armed again and
     /// held by its new entry, or its handle holds it right now.
     pub(crate) fn disarm(&mut self, timer: &TimerRef) {
-        if timer.call.timer().armed.replace(0) == 0 {
+        if timer.timer().armed.replace(0) == 0 {
             return;
         }
         self.stale += 1;
@@ -87,7 +84,7 @@ impl TimerHeap {
             return None;
         }
         let entry = self.heap.pop()?;
-        entry.timer.call.timer().armed.set(0);
+        entry.timer.timer().armed.set(0);
         Some(entry.timer)
     }
 
@@ -95,17 +92,11 @@ impl TimerHeap {
         self.heap.is_empty()
     }
 
-    /// How many entries there are, stale ones included.
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.heap.len()
-    }
-
     /// Takes out everything, in no order.
     pub(crate) fn drain(&mut self) -> Vec<TimerRef> {
         self.stale = 0;
         let timers = self.heap.drain().map(|entry| {
-            entry.timer.call.timer().armed.set(0);
+            entry.timer.timer().armed.set(0);
             entry.timer
         });
         timers.collect()

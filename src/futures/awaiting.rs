@@ -13,9 +13,10 @@ use std::task::{Context, Poll, ready};
 use futures_core::FusedFuture;
 
 use super::core::{Action, ForeignWait};
-use super::{AnyRef, Future, State, same};
+use super::{Future, State, same};
 use crate::errors::ResultError;
 use crate::event_loop::{LoopState, current};
+use crate::tasks::TaskRef;
 
 /// In the place of a registration: the next poll reports a misuse. No registration has this id.
 const MISUSED: u64 = u64::MAX;
@@ -99,21 +100,20 @@ impl<T: 'static> Future<T> {
         if !lp.step.is_direct(cx.waker()) {
             return self.register_foreign(lp, cx);
         }
-        let Some(task) = lp.step.current() else {
+        let Some(task) = lp.current_task() else {
             return self.register_foreign(lp, cx);
         };
         let me = self.any();
-        if same(&me, &task) {
+        if same(&*me, &*task) {
             return self.misuse(lp, cx, Misuse::Itself);
         }
-        let head = task.task().expect("what steps is a task");
         let id = self.registration.get();
         let kept = id != 0
             && self.shared().with_action(
                 id,
-                |action| matches!(action, Action::Step(waiting) if same(waiting, &task)),
+                |action| matches!(action, Action::Step(waiting) if same(&**waiting, &*task)),
             ) == Some(true);
-        head.awaits(me, !kept);
+        task.head().awaits(me, !kept);
         if !kept {
             self.enlist(lp, Action::Step(task));
         }
@@ -124,7 +124,7 @@ impl<T: 'static> Future<T> {
     #[track_caller]
     fn register_foreign(&self, lp: &Rc<LoopState>, cx: &Context<'_>) {
         let running = current::get();
-        let task = running.as_ref().and_then(|running| running.step.current());
+        let task = running.as_ref().and_then(|running| running.current_task());
         if let (Some(running), Some(_)) = (&running, &task)
             && running.id != lp.id
         {
@@ -140,8 +140,8 @@ impl<T: 'static> Future<T> {
         if kept {
             return;
         }
-        if let Some(head) = task.as_ref().and_then(|task| task.task()) {
-            head.awaits_wrapped(self.any());
+        if let Some(task) = &task {
+            task.head().awaits_wrapped(self.any());
         }
         // Cloning a waker is user code: done before anything is borrowed.
         let waker = waker.clone();
@@ -181,14 +181,10 @@ impl<T: 'static> Future<T> {
     /// Makes the task of a registration that is no more forget that it awaits this.
     fn forget(&self, action: Action<T>) {
         match &action {
-            Action::Step(task) => {
-                if let Some(head) = task.task() {
-                    head.forget(self.core.base());
-                }
-            }
+            Action::Step(task) => task.head().forget(self.core.base()),
             Action::Wake(wait) => {
-                if let Some(head) = wait.task.as_ref().and_then(|task| task.task()) {
-                    head.forget_wrapped(self.core.base());
+                if let Some(task) = &wait.task {
+                    task.head().forget_wrapped(self.core.base());
                 }
             }
             Action::Call(_) => {}
@@ -208,11 +204,8 @@ impl<T: 'static> Future<T> {
         let site = self.created_at();
         match misuse {
             Misuse::Itself => {
-                let task = running.step.current();
-                let name = task
-                    .as_ref()
-                    .and_then(|task| task.task())
-                    .map(|head| head.name());
+                let task = running.current_task();
+                let name = task.map(|task| task.head().name());
                 panic!(
                     "task '{}' (created at {site}) awaits itself",
                     name.unwrap_or_default()
@@ -226,9 +219,9 @@ impl<T: 'static> Future<T> {
     }
 }
 
-fn same_task(a: &Option<AnyRef>, b: &Option<AnyRef>) -> bool {
+fn same_task(a: &Option<TaskRef>, b: &Option<TaskRef>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => same(a, b),
+        (Some(a), Some(b)) => same(&**a, &**b),
         (None, None) => true,
         _ => false,
     }

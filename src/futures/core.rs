@@ -23,8 +23,8 @@ use super::flat_drop::flat_drop;
 use super::{CallbackId, Future};
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, PanicError, Refused, ResultError};
-use crate::event_loop::{Call, Closure, Entry, HandleCell, LoopState};
-use crate::tasks::{MainCoroutine, TaskHead};
+use crate::event_loop::{CallHead, LoopState, Run};
+use crate::tasks::{Stepper, TaskHead, TaskRef};
 
 pub(crate) type FutureRef<T> = Pin<Rc<dyn FutureCore<T>>>;
 pub(crate) type AnyRef = Pin<Rc<dyn AnyFuture>>;
@@ -45,10 +45,10 @@ pub(crate) trait AnyFuture {
     fn task(&self) -> Option<&TaskHead> {
         None
     }
-    /// Runs one step of a task.
-    fn step(self: Pin<Rc<Self>>, _main: &mut dyn MainCoroutine) {}
-    /// Drops the coroutine of a task whose loop closes.
-    fn abandon(self: Pin<Rc<Self>>) {}
+    /// The task, if it is one.
+    fn into_task(self: Pin<Rc<Self>>) -> Option<TaskRef> {
+        None
+    }
 }
 
 /// A future with a result of type `T`.
@@ -121,49 +121,51 @@ pub(crate) struct CallbackList<T> {
 /// What to do when the future is done.
 pub(crate) enum Action<T> {
     /// Queue a step of a task that awaits it.
-    Step(AnyRef),
+    Step(TaskRef),
     /// Wake a waker that is not one of our tasks' own, now.
     Wake(Box<ForeignWait>),
     /// Queue a done-callback.
-    Call(Rc<HandleCell<dyn DoneCall<T>>>),
+    Call(Pin<Rc<dyn DoneCallback<T>>>),
 }
 
 /// An await through a waker that wraps ours (`FuturesUnordered`) or is another executor's.
 pub(crate) struct ForeignWait {
     pub(super) waker: Waker,
     /// The task in which it happens, if it is one of ours: it counts this as an await.
-    pub(super) task: Option<AnyRef>,
+    pub(super) task: Option<TaskRef>,
 }
 
 /// A done-callback, which is given the future when it is queued.
-pub(crate) trait DoneCall<T>: Call {
+pub(crate) trait DoneCallback<T>: Run {
     fn bind(&self, future: Future<T>);
 }
 
-/// The closure of a done-callback.
-struct DoneClosure<T: 'static, F> {
-    closure: Closure<F>,
+/// A closure that is a done-callback.
+struct WhenDone<T: 'static, F> {
+    head: CallHead,
+    closure: Cell<Option<F>>,
     future: Cell<Option<Future<T>>>,
 }
 
-impl<T: 'static, F: FnOnce(&Future<T>)> Call for DoneClosure<T, F> {
-    fn run(&self) {
-        if let (Some(closure), Some(future)) = (self.closure.take(), self.future.take()) {
+impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
+    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
+        let closure = self.head.start(lp, &self.closure);
+        if let (Some(closure), Some(future)) = (closure, self.future.take()) {
             closure(&future);
         }
     }
 
-    fn clear(&self) {
+    fn what(&self) -> String {
+        self.head.what()
+    }
+
+    fn discard(&self) {
         drop(self.closure.take());
         drop(self.future.take());
     }
-
-    fn is_waiting(&self) -> bool {
-        self.closure.is_waiting()
-    }
 }
 
-impl<T: 'static, F: FnOnce(&Future<T>)> DoneCall<T> for DoneClosure<T, F> {
+impl<T: 'static, F: FnOnce(&Future<T>)> DoneCallback<T> for WhenDone<T, F> {
     fn bind(&self, future: Future<T>) {
         self.future.set(Some(future));
     }
@@ -232,14 +234,14 @@ impl<T: 'static> Shared<T> {
             Action::Step(task) => lp.schedule_step(task),
             Action::Wake(wait) => {
                 let ForeignWait { waker, task } = *wait;
-                if let Some(head) = task.as_ref().and_then(|task| task.task()) {
-                    head.forget_wrapped(me.base());
+                if let Some(task) = &task {
+                    task.head().forget_wrapped(me.base());
                 }
                 lp.guard("waker", self.base.site, || waker.wake());
             }
-            Action::Call(cell) => {
-                cell.call.bind(Future::new(me.clone()));
-                lp.push(Entry::Call(cell));
+            Action::Call(callback) => {
+                callback.bind(Future::new(me.clone()));
+                lp.push(callback);
             }
         }
     }
@@ -311,14 +313,12 @@ impl<T: 'static> Shared<T> {
         callback: F,
     ) -> CallbackId {
         let id = self.base.lp.next_registration();
-        let cell: Rc<HandleCell<dyn DoneCall<T>>> = HandleCell::new(
-            Location::caller(),
-            DoneClosure {
-                closure: Closure::new(callback),
-                future: Cell::new(None),
-            },
-        );
-        if let Err(action) = self.register(id, Action::Call(cell)) {
+        let callback = Rc::pin(WhenDone {
+            head: CallHead::new(Location::caller()),
+            closure: Cell::new(Some(callback)),
+            future: Cell::new(None),
+        });
+        if let Err(action) = self.register(id, Action::Call(callback)) {
             self.fire(me, action);
         }
         CallbackId(id)
@@ -439,7 +439,7 @@ impl<T> CallbackList<T> {
 }
 
 /// Whether two references are to the same future.
-pub(crate) fn same(a: &AnyRef, b: &AnyRef) -> bool {
+pub(crate) fn same(a: &(impl AnyFuture + ?Sized), b: &(impl AnyFuture + ?Sized)) -> bool {
     std::ptr::eq(a.base(), b.base())
 }
 

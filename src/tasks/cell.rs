@@ -3,21 +3,34 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pin_cell::{PinCell, PinMut};
 use pin_project_lite::pin_project;
 
 use super::TaskHandle;
 use super::head::{DONE, MUST, OFFERED, PROBE, QUEUED, RUNNING, STARTED, TaskHead};
-use super::step::Step;
+use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
-use crate::event_loop::{ExceptionContext, LoopState};
-use crate::futures::{AnyFuture, AnyRef, Base, FutureCore, FutureRef, Inner, Shared, State};
+use crate::event_loop::{ExceptionContext, LoopState, Run};
+use crate::futures::{AnyFuture, Base, FutureCore, FutureRef, Inner, Shared, State};
+
+pub(crate) type TaskRef = Pin<Rc<dyn AnyTask>>;
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// A task whose coroutine and result type are not known here. Running it is one step.
+pub(crate) trait AnyTask: AnyFuture + Run {
+    fn head(&self) -> &TaskHead;
+    /// Ends a task whose step panicked.
+    fn step_panicked(self: Pin<Rc<Self>>, payload: Payload, stepper: &mut Stepper<'_>);
+    /// Drops the coroutine, because the loop closes.
+    fn abandon(self: Pin<Rc<Self>>);
+}
 
 /// What a task runs: a coroutine of its own, or one that lies on the stack of `run`.
 pub(crate) trait Body {
@@ -150,9 +163,8 @@ where
             body: PinCell::new(Some(body)),
             kind: PhantomData,
         });
-        let any: AnyRef = task.clone();
-        lp.own(any.clone(), &task.head);
-        lp.schedule_step(any);
+        lp.own(task.clone(), &task.head);
+        lp.schedule_step(task.clone());
         task
     }
 
@@ -171,12 +183,12 @@ where
 
     /// Drops the coroutine where it is suspended, and ends cancelled.
     pub(crate) fn unwind(self: Pin<Rc<Self>>, why: CancelledError, main: &mut dyn MainCoroutine) {
-        let lp = &self.shared.base.lp;
+        let step = &self.shared.base.lp.step;
         self.head.set(RUNNING);
-        let step = Step::enter(lp, self.clone(), &self.head);
+        step.begin(&self.head);
         self.as_ref().drop_body(main);
-        drop(step);
-        self.clone().finish(Inner::Cancelled(why));
+        step.end();
+        self.finish(Inner::Cancelled(why));
     }
 
     /// The task is over: the loop lets go of it, and whoever waits for it hears of it.
@@ -194,23 +206,12 @@ where
         drop(owned);
     }
 
-    fn poll_body(
-        self: Pin<&Self>,
-        step: &Step<'_>,
-        main: &mut dyn MainCoroutine,
-    ) -> Result<Poll<B::Output>, Box<dyn Any + Send>> {
-        catch_unwind(AssertUnwindSafe(|| {
-            let mut body = self.project_ref().body.borrow_mut();
-            let body = PinMut::as_mut(&mut body).as_pin_mut();
-            let body = body.expect("a task that is not done has a coroutine");
-            body.poll(&mut Context::from_waker(step.waker()), main)
-        }))
-    }
-
-    /// Ends a task whose coroutine has been dropped.
-    fn panicked(&self, payload: Box<dyn Any + Send>) -> Inner<B::Output> {
-        let what = format!("task '{}'", self.head.name());
-        Inner::Panicked(PanicError::new(payload, what, self.shared.base.site))
+    #[inline]
+    fn poll_body(self: Pin<&Self>, waker: &Waker, main: &mut dyn MainCoroutine) -> Poll<B::Output> {
+        let mut body = self.project_ref().body.borrow_mut();
+        let body = PinMut::as_mut(&mut body).as_pin_mut();
+        let body = body.expect("a task that is not done has a coroutine");
+        body.poll(&mut Context::from_waker(waker), main)
     }
 
     /// The coroutine has returned. A cancellation that it has not met yet wins over its result, but
@@ -227,21 +228,27 @@ where
     }
 
     /// The coroutine is suspended. A cancellation of itself takes effect now.
-    fn suspended(self: Pin<Rc<Self>>, yielded: bool) {
+    #[inline]
+    fn suspended(self: Pin<Rc<Self>>, lp: &LoopState, yielded: bool) {
         let head = &self.head;
         head.clear(RUNNING | OFFERED);
-        if yielded {
-            self.shared.base.lp.schedule_step(self.clone());
+        if head.has(MUST)
+            && let Some(why) = head.must()
+        {
+            if yielded {
+                lp.schedule_step(self.clone());
+            }
+            return self.deliver(why);
         }
-        if let Some(why) = head.must() {
-            self.deliver(why);
+        if yielded && !head.has(QUEUED) {
+            head.set(QUEUED);
+            lp.push(self);
         }
     }
 
     /// Passes a cancellation on to what the task awaits, or has its next step raise it.
     fn deliver(self: Pin<Rc<Self>>, why: CancelledError) {
         let head = &self.head;
-        let lp = &self.shared.base.lp;
         if head.is_unsettled() && !head.has(QUEUED) {
             head.set_must(why);
             head.set(PROBE);
@@ -251,7 +258,7 @@ where
         } else {
             head.set_must(why);
         }
-        lp.schedule_step(self.clone());
+        self.shared.base.lp.schedule_step(self.clone());
     }
 
     fn offer(&self, why: &CancelledError) -> bool {
@@ -334,44 +341,75 @@ where
         Some(&self.head)
     }
 
-    fn step(self: Pin<Rc<Self>>, main: &mut dyn MainCoroutine) {
+    fn into_task(self: Pin<Rc<Self>>) -> Option<TaskRef> {
+        Some(self)
+    }
+}
+
+impl<B, K> Run for TaskCell<B, K>
+where
+    B: Body + 'static,
+    K: Kind<B::Output> + 'static,
+{
+    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, stepper: &mut Stepper<'_>) {
         let head = &self.head;
-        head.clear(QUEUED);
-        if head.has(DONE) {
-            return;
+        if head.has(MUST | DONE) {
+            head.clear(QUEUED);
+            if head.has(DONE) {
+                return;
+            }
+            if !head.take(PROBE)
+                && let Some(why) = head.take_must()
+            {
+                // Nobody down the line took the cancellation: it is raised here.
+                return self.unwind(why, stepper.main);
+            }
         }
-        let lp = &self.shared.base.lp;
-        if head.has(MUST)
-            && !head.take(PROBE)
-            && let Some(why) = head.take_must()
-        {
-            // Nobody down the line took the cancellation: it is raised here.
-            return self.clone().unwind(why, main);
-        }
-        let step = Step::enter(lp, self.clone(), head);
         head.begin_step();
-        let polled = self.as_ref().poll_body(&step, main);
-        let unwinding = step.take_unwinding();
-        if let (Ok(Poll::Pending), None) = (&polled, &unwinding) {
-            let yielded = step.yielded();
-            drop(step);
-            return self.clone().suspended(yielded);
+        lp.step.begin(head);
+        let (waker, main) = stepper.prepare(head);
+        let polled = self.as_ref().poll_body(waker, main);
+        stepper.polled(head);
+        let notes = lp.step.notes();
+        if polled.is_pending() && notes & !YIELDED == 0 {
+            lp.step.end();
+            return self.suspended(lp, notes & YIELDED != 0);
         }
-        self.as_ref().drop_body(main);
-        drop(step);
-        match (polled, unwinding) {
-            (Err(payload), _) => {
-                let outcome = self.panicked(payload);
-                self.clone().finish(outcome);
-            }
+        self.as_ref().drop_body(stepper.main);
+        match (polled, lp.step.end()) {
             // The raise beats a result that came in the same poll.
-            (Ok(polled), Some(why)) => {
+            (polled, Some(why)) => {
                 lp.drop_user(polled);
-                self.clone().finish(Inner::Cancelled(why));
+                self.finish(Inner::Cancelled(why));
             }
-            (Ok(Poll::Ready(result)), None) => self.clone().returned(result),
-            (Ok(Poll::Pending), None) => unreachable!("handled above"),
+            (Poll::Ready(result), None) => self.returned(result),
+            (Poll::Pending, None) => unreachable!("it goes on, or there is a reason"),
         }
+    }
+
+    fn what(&self) -> String {
+        let name = self.head.name();
+        format!("step of task '{name}' created at {}", self.shared.base.site)
+    }
+}
+
+impl<B, K> AnyTask for TaskCell<B, K>
+where
+    B: Body + 'static,
+    K: Kind<B::Output> + 'static,
+{
+    fn head(&self) -> &TaskHead {
+        &self.head
+    }
+
+    fn step_panicked(self: Pin<Rc<Self>>, payload: Payload, stepper: &mut Stepper<'_>) {
+        let base = &self.shared.base;
+        stepper.polled(&self.head);
+        self.as_ref().drop_body(stepper.main);
+        base.lp.step.end();
+        let what = format!("task '{}'", self.head.name());
+        let panic = PanicError::new(payload, what, base.site);
+        self.finish(Inner::Panicked(panic));
     }
 
     fn abandon(self: Pin<Rc<Self>>) {
@@ -400,14 +438,14 @@ where
 
 impl LoopState {
     /// Takes a task into the loop's keeping.
-    fn own(&self, task: AnyRef, head: &TaskHead) {
+    fn own(&self, task: TaskRef, head: &TaskHead) {
         let slot = self.tasks.borrow_mut().insert(task);
         let slot = u32::try_from(slot).expect("fewer than 2^32 tasks at a time fit into memory");
         head.slot.set(slot);
     }
 
     /// Lets go of a task that is over.
-    fn disown(&self, head: &TaskHead) -> Option<AnyRef> {
+    fn disown(&self, head: &TaskHead) -> Option<TaskRef> {
         self.tasks.borrow_mut().try_remove(head.slot.get() as usize)
     }
 }

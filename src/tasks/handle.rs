@@ -4,9 +4,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
 
-use super::{TaskHead, shared_name};
+use super::{TaskHead, TaskRef, shared_name};
 use crate::cancellation::CancelledError;
-use crate::futures::{AnyRef, State, describe, same};
+use crate::futures::{State, describe, same};
 
 /// A task without the type of its result: what [`current_task`](crate::current_task) and
 /// [`all_tasks`](crate::all_tasks) give. Equal handles are handles of one task.
@@ -26,17 +26,16 @@ use crate::futures::{AnyRef, State, describe, same};
 /// ```
 #[derive(Clone)]
 pub struct TaskHandle {
-    task: AnyRef,
+    task: TaskRef,
 }
 
 impl TaskHandle {
-    pub(crate) fn new(task: AnyRef) -> Self {
-        debug_assert!(task.task().is_some());
+    pub(crate) fn new(task: TaskRef) -> Self {
         Self { task }
     }
 
     pub(crate) fn head(&self) -> &TaskHead {
-        self.task.task().expect("it is a task")
+        self.task.head()
     }
 
     /// A number that no other task of the process has.
@@ -96,7 +95,7 @@ impl TaskHandle {
 
 impl PartialEq for TaskHandle {
     fn eq(&self, other: &Self) -> bool {
-        same(&self.task, &other.task)
+        same(&*self.task, &*other.task)
     }
 }
 

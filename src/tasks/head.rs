@@ -10,6 +10,7 @@
 //! | `FRESH` | the latest step began an await | an await | the next step |
 //! | `OFFERED` | a cancellation was passed to what it awaits | `cancel` | the end of the next step |
 //! | `DONE` | it is over | the step | nothing |
+//! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,7 +22,7 @@ use crate::cancellation::CancelledError;
 use crate::futures::{AnyRef, Base};
 
 /// A set of flags.
-pub(super) type Flags = u8;
+pub(super) type Flags = u16;
 pub(super) const STARTED: Flags = 1;
 pub(super) const QUEUED: Flags = 1 << 1;
 pub(super) const RUNNING: Flags = 1 << 2;
@@ -30,6 +31,7 @@ pub(super) const PROBE: Flags = 1 << 4;
 pub(super) const FRESH: Flags = 1 << 5;
 pub(super) const OFFERED: Flags = 1 << 6;
 pub(super) const DONE: Flags = 1 << 7;
+pub(super) const OWN_WAKER: Flags = 1 << 8;
 
 pub(crate) struct TaskHead {
     id: u64,
@@ -173,9 +175,10 @@ impl TaskHead {
     }
 
     /// A new step begins: what the one before it polled no longer counts.
+    #[inline]
     pub(super) fn begin_step(&self) {
         self.flags
-            .set(self.flags.get() & !FRESH | STARTED | RUNNING);
+            .set(self.flags.get() & !(QUEUED | FRESH) | STARTED | RUNNING);
         let mut waiters = self.waiters.borrow_mut();
         if !waiters.is_empty() {
             let old = std::mem::take(&mut *waiters);
@@ -228,10 +231,15 @@ impl TaskHead {
     // ---- waker
 
     pub(super) fn keep_waker(&self, waker: StepWaker) {
+        self.set(OWN_WAKER);
         self.rare(|rare| rare.waker = Some(waker));
     }
 
+    #[inline]
     pub(super) fn take_waker(&self) -> Option<StepWaker> {
-        self.rare.borrow_mut().as_mut()?.waker.take()
+        if !self.take(OWN_WAKER) {
+            return None;
+        }
+        self.rare(|rare| rare.waker.take())
     }
 }

@@ -11,6 +11,8 @@ mod head;
 mod sleep;
 mod step;
 mod waker;
+#[cfg(all(test, loom))]
+mod waker_models;
 
 use std::fmt;
 use std::ops::Deref;
@@ -24,9 +26,9 @@ pub use self::builder::TaskBuilder;
 pub use self::handle::TaskHandle;
 pub use self::sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 
-pub(crate) use self::cell::{MainCoroutine, MainProxy, NoMain, Plain, TaskCell};
+pub(crate) use self::cell::{MainCoroutine, MainProxy, NoMain, Payload, Plain, TaskCell, TaskRef};
 pub(crate) use self::head::TaskHead;
-pub(crate) use self::step::StepState;
+pub(crate) use self::step::{StepState, Stepper};
 pub(crate) use self::waker::TaskWaker;
 
 use crate::event_loop::current;
@@ -92,7 +94,7 @@ impl<T: 'static> Task<T> {
 
     /// A handle without the type of the result, for keeping tasks of all sorts together.
     pub fn handle(&self) -> TaskHandle {
-        TaskHandle::new(self.future.any())
+        TaskHandle::new(self.future.any().into_task().expect("it is a task"))
     }
 
     /// Its name: what it was given, or `Task-N`.
@@ -188,7 +190,7 @@ impl<T: 'static> fmt::Debug for Task<T> {
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
 pub fn current_task() -> Option<TaskHandle> {
-    current::with(|running| running?.step.current()).map(TaskHandle::new)
+    current::with(|running| running?.current_task()).map(TaskHandle::new)
 }
 
 /// Every unfinished task of the running loop, in the order in which they were made.

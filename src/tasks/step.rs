@@ -5,37 +5,41 @@ use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::TaskHead;
-use super::head::{DONE, OFFERED, QUEUED};
+use super::head::{DONE, OFFERED, OWN_WAKER, QUEUED};
 use super::waker::StepWaker;
+use super::{MainCoroutine, TaskHead, TaskRef};
 use crate::cancellation::CancelledError;
-use crate::event_loop::{Entry, LoopState};
-use crate::futures::AnyRef;
+use crate::event_loop::LoopState;
 
-/// Part of a [`LoopState`]. Empty between steps.
+/// Part of a [`LoopState`].
 pub(crate) struct StepState {
-    /// The task whose step it is.
-    task: RefCell<Option<AnyRef>>,
-    /// What `Waker::data` of the step's own waker gives; null between steps.
+    /// The place among the loop's tasks of the one that steps; `NOBODY` between steps.
+    slot: Cell<u32>,
+    /// What the step has come to so far.
+    notes: Cell<Notes>,
+    /// What `Waker::data` of the step's own waker gives.
     waker: Cell<*const ()>,
-    /// The task yielded: another step is to be queued when this one is over.
-    yielded: Cell<bool>,
-    /// Something awaited was cancelled: the coroutine is going to be dropped. Until then nothing of
-    /// ours that it polls has any effect.
-    unwinding: Cell<bool>,
-    /// Why.
+    /// Why the step unwinds, if it does.
     why: RefCell<Option<CancelledError>>,
-    /// A waker nobody has a clone of.
+    /// A waker nobody has a clone of, while no stepper has it.
     spare: Cell<Option<StepWaker>>,
 }
+
+const NOBODY: u32 = u32::MAX;
+
+pub(super) type Notes = u8;
+/// The task yielded: another step is to be queued when this one is over.
+pub(super) const YIELDED: Notes = 1;
+/// Something awaited was cancelled: the coroutine is going to be dropped. Until then nothing of
+/// ours that it polls has any effect.
+const UNWINDING: Notes = 1 << 1;
 
 impl Default for StepState {
     fn default() -> Self {
         Self {
-            task: RefCell::default(),
+            slot: Cell::new(NOBODY),
+            notes: Cell::new(0),
             waker: Cell::new(ptr::null()),
-            yielded: Cell::new(false),
-            unwinding: Cell::new(false),
             why: RefCell::default(),
             spare: Cell::new(None),
         }
@@ -43,120 +47,140 @@ impl Default for StepState {
 }
 
 impl StepState {
-    /// The task whose step it is.
-    pub(crate) fn current(&self) -> Option<AnyRef> {
-        self.task.borrow().clone()
-    }
-
-    /// Whether this is the step's own waker, and not one that wraps it.
+    /// Whether this is the own waker of a step that is going on, and not one that wraps it.
     pub(crate) fn is_direct(&self, waker: &Waker) -> bool {
-        ptr::eq(waker.data(), self.waker.get())
+        ptr::eq(waker.data(), self.waker.get()) && self.is_stepping()
     }
 
     /// Has another step queued when this one is over.
     pub(crate) fn yield_now(&self) {
-        self.yielded.set(true);
+        self.note(YIELDED);
     }
 
     /// Whether the coroutine of the step is going to be dropped.
     pub(crate) fn is_unwinding(&self) -> bool {
-        self.unwinding.get()
+        self.notes.get() & UNWINDING != 0
+    }
+
+    /// Whether a step is going on.
+    pub(crate) fn is_stepping(&self) -> bool {
+        self.slot.get() != NOBODY
+    }
+
+    /// Makes the task with this head the one that steps.
+    pub(super) fn begin(&self, head: &TaskHead) {
+        debug_assert!(!self.is_stepping(), "steps do not nest");
+        self.slot.set(head.slot.get());
+    }
+
+    /// What the step has come to.
+    pub(super) fn notes(&self) -> Notes {
+        self.notes.get()
+    }
+
+    /// The step is over; gives why its coroutine was dropped, if it was.
+    pub(super) fn end(&self) -> Option<CancelledError> {
+        self.slot.set(NOBODY);
+        match self.notes.replace(0) & UNWINDING {
+            0 => None,
+            _ => self.why.take(),
+        }
+    }
+
+    fn note(&self, note: Notes) {
+        self.notes.set(self.notes.get() | note);
     }
 }
 
-/// A step under way; what was going on before is restored when it is dropped.
-pub(super) struct Step<'a> {
+/// What the steps of a run share.
+pub(crate) struct Stepper<'a> {
     lp: &'a Rc<LoopState>,
-    head: &'a TaskHead,
-    /// Only empty while it is dropped.
+    /// The coroutine that the run was started with, if it lies on the run's stack.
+    pub(super) main: &'a mut dyn MainCoroutine,
+    /// The waker to step with; nobody has a clone of it between steps.
     waker: Option<StepWaker>,
-    outer_task: Option<AnyRef>,
-    outer_waker: *const (),
-    outer_yielded: bool,
-    outer_unwinding: bool,
-    outer_why: Option<CancelledError>,
 }
 
-impl<'a> Step<'a> {
-    /// Makes `task`, whose head is `head`, the one that steps.
-    pub(super) fn enter(lp: &'a Rc<LoopState>, task: AnyRef, head: &'a TaskHead) -> Self {
-        let waker = match head.take_waker() {
-            Some(waker) => waker,
-            None => {
-                let spare = lp.step.spare.take();
-                let waker = spare.unwrap_or_else(|| StepWaker::new(lp.remote()));
-                waker.aim(head.key());
-                waker
-            }
-        };
-        let step = &lp.step;
+impl<'a> Stepper<'a> {
+    pub(crate) fn new(lp: &'a Rc<LoopState>, main: &'a mut dyn MainCoroutine) -> Self {
         Self {
-            outer_task: step.task.replace(Some(task)),
-            outer_waker: step.waker.replace(waker.waker.data()),
-            outer_yielded: step.yielded.replace(false),
-            outer_unwinding: step.unwinding.replace(false),
-            outer_why: step.why.take(),
-            waker: Some(waker),
+            waker: lp.step.spare.take(),
             lp,
-            head,
+            main,
         }
     }
 
-    pub(super) fn waker(&self) -> &Waker {
-        &self.waker.as_ref().expect("it is not being dropped").waker
-    }
-
-    /// Whether the task yielded.
-    pub(super) fn yielded(&self) -> bool {
-        self.lp.step.yielded.get()
-    }
-
-    /// Why the coroutine is to be dropped, if it is.
-    pub(super) fn take_unwinding(&self) -> Option<CancelledError> {
-        if !self.lp.step.unwinding.get() {
-            return None;
+    /// The waker for a step of the task with this head, and the run's own coroutine.
+    #[inline]
+    pub(super) fn prepare(&mut self, head: &TaskHead) -> (&Waker, &mut dyn MainCoroutine) {
+        if head.has(OWN_WAKER) || self.waker.is_none() {
+            self.change_waker(head);
         }
-        self.lp.step.why.take()
+        let waker = self.waker.as_ref().expect("there is one now");
+        waker.aim(head.key());
+        (&waker.waker, self.main)
+    }
+
+    /// Takes the waker that the task kept from an earlier step, or the spare one, or makes one.
+    #[cold]
+    fn change_waker(&mut self, head: &TaskHead) {
+        let step = &self.lp.step;
+        let waker = match head.take_waker() {
+            Some(kept) => {
+                step.spare.set(self.waker.take());
+                kept
+            }
+            None => match step.spare.take() {
+                Some(spare) => spare,
+                None => StepWaker::new(self.lp.remote()),
+            },
+        };
+        step.waker.set(waker.waker.data());
+        self.waker = Some(waker);
+    }
+
+    /// The coroutine has been polled: if somebody has a clone of the waker now, it is the task's.
+    #[inline]
+    pub(super) fn polled(&mut self, head: &TaskHead) {
+        if self.waker.as_ref().is_some_and(StepWaker::is_shared)
+            && let Some(waker) = self.waker.take()
+        {
+            head.keep_waker(waker);
+        }
     }
 }
 
-impl Drop for Step<'_> {
+impl Drop for Stepper<'_> {
     fn drop(&mut self) {
-        let step = &self.lp.step;
-        let task = step.task.replace(self.outer_task.take());
-        step.waker.set(self.outer_waker);
-        step.yielded.set(self.outer_yielded);
-        step.unwinding.set(self.outer_unwinding);
-        drop(step.why.replace(self.outer_why.take()));
-        if let Some(waker) = self.waker.take() {
-            if waker.is_shared() {
-                if !self.head.has(DONE) {
-                    self.head.keep_waker(waker);
-                }
-            } else {
-                step.spare.set(Some(waker));
-            }
-        }
-        drop(task);
+        self.lp.step.spare.set(self.waker.take());
     }
 }
 
 impl LoopState {
+    /// The task whose step is going on.
+    pub(crate) fn current_task(&self) -> Option<TaskRef> {
+        let slot = self.step.slot.get();
+        if slot == NOBODY {
+            return None;
+        }
+        self.tasks.borrow().get(slot as usize).cloned()
+    }
+
     /// Queues a step of a task, unless one is queued or the task is over.
-    pub(crate) fn schedule_step(&self, task: AnyRef) {
-        let head = task.task().expect("only tasks step");
+    pub(crate) fn schedule_step(&self, task: TaskRef) {
+        let head = task.head();
         if head.has(QUEUED | DONE) || self.is_closed() {
             return;
         }
         head.set(QUEUED);
-        self.push(Entry::Step(task));
+        self.push(task);
     }
 
     /// Queues a step of the task that `key` refers to, if it is still there.
     pub(crate) fn wake(&self, key: u64) {
         let task = self.tasks.borrow().get((key >> 32) as usize).cloned();
         if let Some(task) = task
-            && task.task().is_some_and(|head| head.key() == key)
+            && task.head().key() == key
         {
             self.schedule_step(task);
         }
@@ -165,12 +189,12 @@ impl LoopState {
     /// Something that the step awaits was cancelled: the step's coroutine is to be dropped. False if
     /// no step is going on.
     pub(crate) fn unwind_step(&self, why: CancelledError) -> bool {
-        let Some(task) = self.step.current() else {
+        let Some(task) = self.current_task() else {
             return false;
         };
-        let asked = task.task().is_some_and(|head| head.has(OFFERED));
+        let asked = task.head().has(OFFERED);
         let why = if asked { why } else { why.as_awaited() };
-        self.step.unwinding.set(true);
+        self.step.note(UNWINDING);
         let mut slot = self.step.why.borrow_mut();
         // The first one counts.
         slot.get_or_insert(why);
