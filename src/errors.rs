@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
 use crate::cancellation::CancelledError;
@@ -119,6 +119,17 @@ struct PanicDetails {
     what: String,
     created_at: &'static Location<'static>,
     payload: RefCell<Option<Box<dyn Any + Send>>>,
+}
+
+/// A payload may panic as it is dropped. That would come out wherever the last clone goes, which may
+/// be the loop itself, and what it throws may be such a payload again: it is the end of the line.
+impl Drop for PanicDetails {
+    fn drop(&mut self) {
+        let payload = self.payload.take();
+        if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(thrown);
+        }
+    }
 }
 
 impl PanicError {

@@ -153,11 +153,11 @@ impl Runner {
             coroutine,
             result: None,
         };
-        let task = TaskCell::<_, Plain>::spawn(&lp, MainProxy, None, site);
+        let task = TaskCell::<_, Plain>::spawn(lp.clone(), MainProxy, None, site);
         let any: AnyRef = task.clone();
         if let Err(early) = lp.run_until_done(&any, &mut main) {
             // The coroutine cannot outlive this call.
-            task.unwind(CancelledError::at(None, site), &mut main);
+            task.end_now(&lp, CancelledError::at(None, site), &mut main);
             return Err(early);
         }
         match task.shared().take_result() {
@@ -205,7 +205,7 @@ fn shut_down(event_loop: &EventLoop, timeout: Duration) {
                 task.cancel();
             }
             newest = tasks.last().map_or(newest, TaskHandle::id);
-            let idle = lp.turn(Patience::Unlimited, &mut stepper).idle;
+            let idle = lp.single_turn(Patience::Unlimited, &mut stepper).idle;
             if idle || expired.get() {
                 report_survivors(event_loop);
                 break;

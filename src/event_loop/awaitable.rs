@@ -70,12 +70,17 @@ where
             return Awaited::moving(future.any(), move || future.take_result());
         }
         if let Some(future) = any.downcast_mut::<Option<Future<F::Output>>>() {
-            let shared = future.as_ref().expect("just put there").any();
+            let core = future.as_ref().expect("just put there").core().clone();
             let mut future = Box::pin(slot.take().expect("just put there"));
             // Polling it gives a clone or the result, as awaiting would: only it knows `Clone`.
             return Awaited {
-                future: shared,
+                future: core.clone(),
                 get: Box::new(move || {
+                    // Without a result awaiting would unwind, and here is no task to unwind.
+                    let error = core.shared().with_result(|outcome| outcome.err().cloned());
+                    if let Some(error) = error {
+                        return Err(error);
+                    }
                     let mut cx = Context::from_waker(Waker::noop());
                     match future.as_mut().poll(&mut cx) {
                         Poll::Ready(result) => Ok(result),

@@ -1,6 +1,7 @@
 //! What runs on this thread.
 
 use std::cell::RefCell;
+use std::panic::Location;
 use std::rc::Rc;
 
 use super::state::LoopState;
@@ -35,6 +36,12 @@ pub(crate) fn with<R>(look: impl FnOnce(Option<&Rc<LoopState>>) -> R) -> R {
 /// The running loop.
 pub(crate) fn get() -> Option<Rc<LoopState>> {
     with(|current| current.cloned())
+}
+
+/// Where the run was started that goes on on this thread, if one does.
+pub(super) fn run_site() -> Option<&'static Location<'static>> {
+    // A loop that is being closed is current as well, though it does not run.
+    with(|current| current.and_then(|lp| lp.running.get().or(lp.closed_in.get())))
 }
 
 /// Makes `lp` the running loop until the guard is dropped.

@@ -58,7 +58,7 @@ impl DeadlockReport {
 
 impl WaitingTask {
     fn of(task: &TaskHandle) -> Self {
-        let awaited = task.head().awaited();
+        let awaited = task.awaited();
         Self {
             name: task.name(),
             created_at: task.created_at(),

@@ -193,6 +193,14 @@ impl LoopState {
 }
 
 /// What is done with a context when no handler is set: an `error` record for the `log` crate.
+///
+/// Never panics: printing the error is user code, and so is the logger.
 pub(super) fn default_report(context: &ExceptionContext) {
-    log::error!(target: "callsoon", "{context}");
+    let report = || log::error!(target: "callsoon", "{context}");
+    if catch_unwind(AssertUnwindSafe(report)).is_err() {
+        let message = context.message();
+        let report = || log::error!(target: "callsoon", "{message}; reporting it panicked");
+        // A logger that panics even now has had its chance.
+        let _ = catch_unwind(AssertUnwindSafe(report));
+    }
 }

@@ -225,7 +225,7 @@ impl LoopHandle {
     ///
     /// *From asyncio:* `loop.stop()`. Works, without effect, on a closed loop.
     pub fn stop(&self) {
-        self.lp.stopping.set(true);
+        self.lp.request_stop();
     }
 
     /// Whether the loop is running.
@@ -528,7 +528,7 @@ pub fn create_task<F>(coroutine: F) -> Task<F::Output>
 where
     F: IntoFuture<Output: 'static, IntoFuture: 'static>,
 {
-    LoopHandle::running().create_task(coroutine)
+    TaskBuilder::new(LoopHandle::running(), coroutine).spawn()
 }
 
 /// [`LoopHandle::create_try_task`] on the running loop.
@@ -543,7 +543,7 @@ where
     U: 'static,
     E: fmt::Debug + 'static,
 {
-    LoopHandle::running().create_try_task(coroutine)
+    TaskBuilder::new(LoopHandle::running(), coroutine).try_spawn()
 }
 
 /// [`LoopHandle::task`] on the running loop.
@@ -556,5 +556,5 @@ pub fn task<F>(coroutine: F) -> TaskBuilder<F>
 where
     F: IntoFuture<Output: 'static, IntoFuture: 'static>,
 {
-    LoopHandle::running().task(coroutine)
+    TaskBuilder::new(LoopHandle::running(), coroutine)
 }

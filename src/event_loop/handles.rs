@@ -54,6 +54,13 @@ impl CallHead {
         format!("callback created at {}", self.site)
     }
 
+    /// The closure is about to be dropped uncalled. Unless it was cancelled, its loop closes.
+    fn discarded(&self) {
+        if self.is_waiting() {
+            self.state.set(CallState::Done);
+        }
+    }
+
     fn is_waiting(&self) -> bool {
         self.state.get() == CallState::Waiting
     }
@@ -119,6 +126,7 @@ impl<F: FnOnce()> Run for Soon<F> {
     }
 
     fn discard(&self) {
+        self.head.discarded();
         drop(self.closure.take());
     }
 }
@@ -245,6 +253,7 @@ impl<F: FnOnce()> Run for Timer<F> {
     }
 
     fn discard(&self) {
+        self.head.discarded();
         drop(self.closure.take());
     }
 }
@@ -330,9 +339,7 @@ impl TimerHandle {
         }
         let timer = self.timer.timer();
         timer.skip.set(timer.queued.get());
-        self.lp.disarm(&self.timer);
-        timer.when.set(to_nanos(when));
-        self.lp.arm(self.timer.clone());
+        self.lp.rearm(&self.timer, to_nanos(when));
         true
     }
 

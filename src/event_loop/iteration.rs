@@ -10,6 +10,7 @@ use super::current;
 use super::deadlock::DeadlockReport;
 use super::exceptions::ExceptionContext;
 use super::ready::{NextMail, Ready};
+use super::remote::Posted;
 use super::state::LoopState;
 use crate::errors::{PanicError, RunError};
 use crate::tasks::{MainCoroutine, Payload, Stepper};
@@ -71,6 +72,17 @@ impl LoopState {
         }
     }
 
+    /// A turn by itself: what stops a run ends with it.
+    pub(crate) fn single_turn(
+        self: &Rc<Self>,
+        patience: Patience,
+        stepper: &mut Stepper<'_>,
+    ) -> Turn {
+        let turn = self.turn(patience, stepper);
+        self.stopping.set(false);
+        turn
+    }
+
     /// Turns until somebody stops the loop, or until it is idle for good.
     pub(crate) fn run(self: &Rc<Self>, main: &mut dyn MainCoroutine) -> RunEnd {
         let mut stepper = Stepper::new(self, main);
@@ -91,14 +103,10 @@ impl LoopState {
         self: &Rc<Self>,
         site: &'static Location<'static>,
     ) -> Result<Running<'_>, RunError> {
-        if self.is_closed() {
+        if !self.is_open() {
             return Err(RunError::Closed);
         }
-        let outer = match self.running.get() {
-            Some(outer) => Some(outer),
-            None => current::with(|running| running.and_then(|lp| lp.running.get())),
-        };
-        if let Some(outer) = outer {
+        if let Some(outer) = current::run_site() {
             return Err(RunError::AlreadyRunning(outer));
         }
         self.running.set(Some(site));
@@ -173,9 +181,21 @@ impl LoopState {
         let count = inbox.len();
         // The emptied inbox goes back to the posters next time, with the room that it has.
         self.mail.borrow_mut().extend(inbox.drain(..));
-        let entry = self.next_mail.get_or_init(|| Rc::pin(NextMail));
-        let entries = std::iter::repeat_n(entry, count).cloned();
+        let entries = std::iter::repeat_n(self.next_mail(), count);
         self.ready.borrow_mut().extend(entries);
+    }
+
+    /// Queues what the loop's own thread posts in a run, behind all that was posted before.
+    pub(super) fn queue_mail(&self, posted: Posted) {
+        if self.has_mail() {
+            self.take_mail();
+        }
+        self.mail.borrow_mut().push_back(posted);
+        self.ready.borrow_mut().push_back(self.next_mail());
+    }
+
+    fn next_mail(&self) -> Ready {
+        self.next_mail.get_or_init(|| Rc::pin(NextMail)).clone()
     }
 
     fn take_due_timers(&self) {

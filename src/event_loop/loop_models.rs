@@ -14,16 +14,47 @@ use std::time::Duration;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
-use super::{Clock, EventLoop, RemoteHandle, RunEnd};
+use super::{Clock, EventLoop, RemoteHandle, RunEnd, call_soon, get_running_loop};
+use crate::sync::{Condvar, Mutex};
 
 /// How often a thread is interrupted at most where two threads and a loop are too much to explore
 /// without a limit.
-const FEW_INTERRUPTIONS: usize = 2;
+const FEW_INTERRUPTIONS: usize = 3;
 
 fn model_with_few_interruptions(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(FEW_INTERRUPTIONS);
     builder.check(model);
+}
+
+/// Where a host sleeps until it is woken, or not at all if it was woken before. (Loom's `unpark`
+/// would also wake who waits for a lock.)
+pub(super) struct Bed {
+    woken: Mutex<bool>,
+    alarm: Condvar,
+}
+
+impl Default for Bed {
+    fn default() -> Self {
+        Self {
+            woken: Mutex::new(false),
+            alarm: Condvar::new(),
+        }
+    }
+}
+
+impl Bed {
+    pub(super) fn wake(&self) {
+        *self.woken.lock() = true;
+        self.alarm.notify_one();
+    }
+
+    pub(super) fn sleep(&self) {
+        let mut woken = self.woken.lock();
+        while !std::mem::take(&mut *woken) {
+            woken = self.alarm.wait(woken);
+        }
+    }
 }
 
 /// Runs a thread that does this with a handle of the loop.
@@ -124,13 +155,14 @@ fn tasks_that_use_one_waker_after_another_are_all_woken() {
 fn host_that_sleeps_until_the_hook_wakes_it_misses_nothing() {
     model_with_few_interruptions(|| {
         let event_loop = EventLoop::new();
-        let host = thread::current();
-        event_loop.set_wakeup_hook(move || host.unpark());
+        let bed = Arc::new(Bed::default());
+        let alarm = bed.clone();
+        event_loop.set_wakeup_hook(move || alarm.wake());
         let threads = [0, 1].map(|_| with_remote(&event_loop, |remote| remote.stop()));
         let mut ran = 0;
         while ran < 2 {
             if event_loop.next_deadline().is_none() {
-                thread::park();
+                bed.sleep();
             }
             ran += event_loop.run_once(Some(Duration::ZERO)).unwrap().ran;
         }
@@ -138,8 +170,6 @@ fn host_that_sleeps_until_the_hook_wakes_it_misses_nothing() {
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
-        // Or a later model would hold this one's thread.
-        event_loop.clear_wakeup_hook();
     });
 }
 
@@ -149,7 +179,11 @@ fn virtual_clock_waits_for_work_that_was_announced() {
         let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
         let expected = event_loop.remote().expect_work();
         let poster = with_remote(&event_loop, move |remote| {
-            remote.stop();
+            // Not `stop()` itself: a loop that ran it would not notice that it took itself for idle.
+            let posted = remote.call_soon_threadsafe(|| {
+                call_soon(|| get_running_loop().stop());
+            });
+            posted.expect("it is open");
             drop(expected);
         });
         assert!(matches!(event_loop.run_forever(), RunEnd::Stopped));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use loom::thread;
 
+use super::loop_models::Bed;
 use super::mailbox::Mailbox;
 
 /// What a loop does at the beginning of a turn.
@@ -147,12 +148,12 @@ fn close_gives_what_was_not_taken_and_refuses_what_comes_later() {
 fn who_posts_first_knows_it_so_that_a_host_hears_of_every_batch() {
     loom::model(|| {
         let mailbox = Arc::new(Mailbox::new());
-        let host = thread::current();
+        let bed = Arc::new(Bed::default());
         let threads = [1, 2].map(|item| {
-            let (mailbox, host) = (mailbox.clone(), host.clone());
+            let (mailbox, bed) = (mailbox.clone(), bed.clone());
             thread::spawn(move || {
                 if mailbox.post(item, |item| item).expect("it is open") {
-                    host.unpark();
+                    bed.wake();
                 }
             })
         });
@@ -160,7 +161,7 @@ fn who_posts_first_knows_it_so_that_a_host_hears_of_every_batch() {
         while got.len() < 2 {
             // The host never sleeps in the mailbox, but in a place of its own.
             if !mailbox.is_pending() {
-                thread::park();
+                bed.sleep();
             }
             let mut mail = Vec::new();
             mailbox.take_into(&mut mail);

@@ -50,8 +50,8 @@ pub(crate) use self::remote::{Posted, Remote};
 pub(crate) use self::state::LoopState;
 
 use crate::errors::{ResultError, RunError};
-use crate::futures::AnyRef;
-use crate::tasks::{MainCoroutine, NoMain, Stepper};
+use crate::futures::{AnyRef, State};
+use crate::tasks::{MainCoroutine, NoMain, Stepper, TaskHandle};
 
 /// An event loop, and the right to run and close it.
 ///
@@ -236,11 +236,8 @@ impl EventLoop {
         let _running = self.lp().start_run(Location::caller())?;
         let patience = limit.map_or(Patience::Unlimited, Patience::AtMost);
         let mut main = NoMain;
-        let turn = self
-            .lp()
-            .turn(patience, &mut Stepper::new(self.lp(), &mut main));
-        self.lp().stopping.set(false);
-        Ok(turn)
+        let mut stepper = Stepper::new(self.lp(), &mut main);
+        Ok(self.lp().single_turn(patience, &mut stepper))
     }
 
     /// Closes the loop for good: drops everything that is pending, and refuses everything new.
@@ -290,29 +287,28 @@ impl LoopState {
             future.base().site,
             self.site
         );
-        let finished = Rc::new(Cell::new(false));
+        let armed = Rc::new(Cell::new(true));
         let id = future.clone().notify({
-            let (lp, finished) = (self.clone(), finished.clone());
+            let (lp, armed) = (self.clone(), armed.clone());
             Box::new(move || {
-                finished.set(true);
-                lp.stopping.set(true);
+                if armed.get() {
+                    lp.stopping.set(true);
+                }
             })
         });
-        let _forget = StopCallback { future, id };
+        let _forget = StopCallback { future, id, armed };
         match self.run(main) {
-            _ if finished.get() => Ok(()),
+            // Also when `stop()` was called in the very turn in which it was done.
+            _ if future.state() != State::Pending => Ok(()),
             RunEnd::Stopped => Err(RunError::Stopped),
             RunEnd::Idle(report) => Err(RunError::Deadlock(report)),
         }
     }
 
     /// Every unfinished task, in the order in which they were made.
-    pub(crate) fn all_tasks(&self) -> Vec<crate::tasks::TaskHandle> {
-        let tasks = self.tasks.borrow();
-        let tasks = tasks.iter().map(|(_, task)| task.clone());
-        let mut tasks: Vec<_> = tasks.map(crate::tasks::TaskHandle::new).collect();
-        tasks.sort_by_key(|task| task.id());
-        tasks
+    pub(crate) fn all_tasks(&self) -> Vec<TaskHandle> {
+        let tasks = self.tasks.borrow().all();
+        tasks.into_iter().map(TaskHandle::new).collect()
     }
 }
 
@@ -320,10 +316,13 @@ impl LoopState {
 struct StopCallback<'a> {
     future: &'a AnyRef,
     id: u64,
+    /// Cleared at the end of the run, for a callback that is queued by then.
+    armed: Rc<Cell<bool>>,
 }
 
 impl Drop for StopCallback<'_> {
     fn drop(&mut self) {
+        self.armed.set(false);
         self.future.remove_callback(self.id);
     }
 }

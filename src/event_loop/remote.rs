@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+use super::current;
 use super::mailbox::Mailbox;
 use crate::errors::LoopClosedError;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
@@ -102,7 +103,8 @@ impl RemoteHandle {
     /// *From asyncio:* `loop.call_soon_threadsafe`. Differences: it gives no handle to cancel with.
     ///
     /// *Order:* callbacks of one thread run in the order in which it posted them. They join the
-    /// ready queue at the start of the next turn, in front of the timers that are due then.
+    /// ready queue at the start of the next turn, in front of the timers that are due then. From a
+    /// callback or coroutine of the loop itself it is `call_soon`, and joins the queue at once.
     ///
     /// # Errors
     ///
@@ -127,8 +129,16 @@ impl RemoteHandle {
         F: FnOnce() + Send + 'static,
     {
         // Boxed before the lock is taken; unboxed again if the loop turns out to be closed.
+        let callback = Box::new(callback);
+        if let Some(lp) = current::get()
+            && lp.id == self.remote.loop_id
+            && !lp.is_closed()
+        {
+            lp.queue_mail(Posted::Call(callback));
+            return Ok(());
+        }
         self.remote
-            .post(Box::new(callback), |boxed| Posted::Call(boxed))
+            .post(callback, |boxed| Posted::Call(boxed))
             .map_err(|boxed| LoopClosedError(*boxed))
     }
 

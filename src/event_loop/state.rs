@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use once_cell::unsync::OnceCell;
-use slab::Slab;
 
 use super::clock::{Clock, Nanos, TimeSource, to_nanos};
 use super::current;
@@ -23,7 +22,7 @@ use super::remote::{Posted, Remote};
 use super::timers::TimerHeap;
 use crate::cancellation::CancelledError;
 use crate::futures::AnyRef;
-use crate::tasks::{StepState, TaskHandle, TaskRef};
+use crate::tasks::{StepState, TaskHandle, TaskTable};
 
 /// How often a closing loop looks again for what the `Drop`s of its leftovers have scheduled.
 const CLOSING_ROUNDS: usize = 1000;
@@ -56,12 +55,14 @@ pub(crate) struct LoopState {
     pub(super) next_mail: OnceCell<Ready>,
     pub(super) timers: RefCell<TimerHeap>,
     /// Every unfinished task: the loop owns them, so that none is lost.
-    pub(crate) tasks: RefCell<Slab<TaskRef>>,
+    pub(crate) tasks: RefCell<TaskTable>,
     pub(super) time: TimeSource,
     /// `stop()` was called, and the run that it ends has not returned yet.
     pub(super) stopping: Cell<bool>,
     /// Where the run that is going on was started.
     pub(super) running: Cell<Option<&'static Location<'static>>>,
+    /// Where the run was started, of another loop, in which this loop was closed.
+    pub(super) closed_in: Cell<Option<&'static Location<'static>>>,
     /// Where the callback was scheduled that runs, or ran last; `None` if another thread posted it.
     pub(super) callback_site: Cell<Option<&'static Location<'static>>>,
     /// Whether the host must hear of work that is scheduled outside a run.
@@ -75,8 +76,9 @@ pub(crate) struct LoopState {
     exception_handler: RefCell<Option<ExceptionHandler>>,
     pub(super) debug: Cell<bool>,
     pub(super) slow_callback_duration: Cell<Nanos>,
-    /// Cancellations on their way down a chain of awaiting tasks; see `offer`.
-    offers: RefCell<Vec<(AnyRef, CancelledError)>>,
+    /// Cancellations on their way down a chain of awaiting tasks, and after them, without one, the
+    /// task that passed them on; see `offer`.
+    offers: RefCell<Vec<(AnyRef, Option<CancelledError>)>>,
     /// Whether somebody up the stack is working `offers` off.
     offering: Cell<bool>,
 }
@@ -96,6 +98,7 @@ impl LoopState {
             time: TimeSource::new(clock),
             stopping: Cell::new(false),
             running: Cell::new(None),
+            closed_in: Cell::new(None),
             callback_site: Cell::new(None),
             has_hook: Cell::new(false),
             step: StepState::default(),
@@ -129,19 +132,37 @@ impl LoopState {
     #[cold]
     #[track_caller]
     fn push_slow(&self, entry: Ready) {
-        if self.life.get() == Life::Closed {
-            // A `Drop` that runs while its thread unwinds must not panic again.
-            if std::thread::panicking() {
-                return;
-            }
-            self.assert_open();
+        if self.accepts() {
+            self.telling_host(|| self.ready.borrow_mut().push_back(entry));
         }
-        let first = {
-            let mut ready = self.ready.borrow_mut();
-            ready.push_back(entry);
-            ready.len() == 1
-        };
-        if first && self.running.get().is_none() {
+    }
+
+    /// Whether the loop takes what is scheduled.
+    ///
+    /// False if it is closed and the thread unwinds: a `Drop` that runs meanwhile must not panic.
+    ///
+    /// # Panics
+    ///
+    /// If the loop is closed otherwise.
+    #[track_caller]
+    pub(crate) fn accepts(&self) -> bool {
+        if self.is_closed() && std::thread::panicking() {
+            return false;
+        }
+        self.assert_open();
+        true
+    }
+
+    /// Has `schedule` plan something, and calls the wake-up hook if that comes before everything
+    /// that was planned, outside a run.
+    fn telling_host(&self, schedule: impl FnOnce()) {
+        if !self.has_hook.get() || self.running.get().is_some() {
+            return schedule();
+        }
+        let before = self.next_work();
+        schedule();
+        let after = self.next_work();
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
             self.remote().call_hook();
         }
     }
@@ -155,9 +176,10 @@ impl LoopState {
 
     #[track_caller]
     pub(crate) fn call_at<F: FnOnce() + 'static>(&self, when: Nanos, callback: F) -> TimerRef {
-        self.assert_open();
         let timer = Timer::create(Location::caller(), when, callback);
-        self.arm(timer.clone());
+        if self.accepts() {
+            self.arm(timer.clone());
+        }
         timer
     }
 
@@ -166,16 +188,23 @@ impl LoopState {
         self.time.now().saturating_add(to_nanos(delay))
     }
 
-    pub(super) fn arm(&self, timer: TimerRef) {
-        let earlier = self.has_hook.get() && self.running.get().is_none() && {
-            let when = timer.timer().when.get();
-            let next = self.timers.borrow_mut().next_deadline();
-            self.ready.borrow().is_empty() && next.is_none_or(|next| when < next)
-        };
-        self.timers.borrow_mut().arm(timer);
-        if earlier {
-            self.remote().call_hook();
-        }
+    fn arm(&self, timer: TimerRef) {
+        self.telling_host(|| self.timers.borrow_mut().arm(timer));
+    }
+
+    /// Moves a timer's deadline.
+    pub(super) fn rearm(&self, timer: &TimerRef, when: Nanos) {
+        self.telling_host(|| {
+            let mut timers = self.timers.borrow_mut();
+            timers.disarm(timer);
+            timer.timer().when.set(when);
+            timers.arm(timer.clone());
+        });
+    }
+
+    /// Has the run that is going on, or the next one, return after a turn.
+    pub(super) fn request_stop(&self) {
+        self.telling_host(|| self.stopping.set(true));
     }
 
     pub(super) fn disarm(&self, timer: &TimerRef) {
@@ -184,11 +213,16 @@ impl LoopState {
 
     /// How long from now until there is something to do; `None` if nothing is planned.
     pub(super) fn until_next(&self) -> Option<Nanos> {
+        let next = self.next_work()?;
+        Some(next.saturating_sub(self.time.now()))
+    }
+
+    /// When there is something to do: 0 if there is now.
+    fn next_work(&self) -> Option<Nanos> {
         if self.has_work() {
             return Some(0);
         }
-        let next = self.timers.borrow_mut().next_deadline()?;
-        Some(next.saturating_sub(self.time.now()))
+        self.timers.borrow_mut().next_deadline()
     }
 
     /// Whether the next turn has something to run without waiting.
@@ -241,26 +275,46 @@ impl LoopState {
     ///
     /// The offer is made before this returns, unless it is made on behalf of another offer: then
     /// the outermost one gets to it. So a chain of awaiting tasks of any length needs no stack.
-    pub(crate) fn offer(&self, awaited: Vec<AnyRef>, why: &CancelledError) -> bool {
+    ///
+    /// `by` is the task on whose behalf it is made. It is marked until everything below it has been
+    /// dealt with, so that tasks that await each other in a circle do not go round for ever.
+    pub(crate) fn offer(&self, by: AnyRef, awaited: Vec<AnyRef>, why: &CancelledError) -> bool {
         let taken = awaited.iter().any(|future| future.accepts_cancel());
-        self.offers.borrow_mut().extend(
-            awaited
-                .into_iter()
-                .rev()
-                .map(|future| (future, why.clone())),
-        );
+        if let Some(head) = by.task() {
+            head.begin_passing();
+        }
+        {
+            let mut offers = self.offers.borrow_mut();
+            offers.push((by, None));
+            let awaited = awaited.into_iter().rev();
+            offers.extend(awaited.map(|future| (future, Some(why.clone()))));
+        }
         if !self.offering.replace(true) {
             let _done = ResetOnDrop(&self.offering);
             loop {
                 let next = self.offers.borrow_mut().pop();
-                let Some((future, why)) = next else { break };
-                future.cancel(why);
+                match next {
+                    Some((future, Some(why))) => {
+                        future.cancel(why);
+                    }
+                    Some((by, None)) => {
+                        if let Some(head) = by.task() {
+                            head.end_passing();
+                        }
+                    }
+                    None => break,
+                }
             }
         }
         taken
     }
 
     // ---- closing
+
+    /// Whether it is neither closed nor being closed.
+    pub(super) fn is_open(&self) -> bool {
+        self.life.get() == Life::Open
+    }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.life.get() == Life::Closed
@@ -288,6 +342,8 @@ impl LoopState {
             return;
         }
         self.life.set(Life::Closing);
+        self.closed_in.set(current::run_site());
+        self.has_hook.set(false);
         let entered = current::enter(Some(self.clone()));
         for _ in 0..CLOSING_ROUNDS {
             if !self.drop_pending() {
@@ -299,14 +355,18 @@ impl LoopState {
         for item in posted.into_iter().flatten() {
             self.drop_user(item);
         }
+        if let Some(remote) = self.remote.get() {
+            self.guard("drop of a wake-up hook", self.site, || {
+                remote.set_hook(None)
+            });
+        }
         self.set_exception_handler_on_close();
         drop(entered);
     }
 
     /// One round of dropping; says whether there was anything.
     fn drop_pending(self: &Rc<Self>) -> bool {
-        let mut tasks: Vec<TaskRef> = self.tasks.borrow().iter().map(|(_, t)| t.clone()).collect();
-        tasks.sort_by_key(|task| task.head().id());
+        let tasks = self.tasks.borrow().all();
         for task in &tasks {
             task.clone().abandon();
         }

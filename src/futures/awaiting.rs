@@ -9,10 +9,11 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::{mem, ptr};
 
 use futures_core::FusedFuture;
 
-use super::core::{Action, ForeignWait};
+use super::callbacks::{Action, ForeignWait, Key};
 use super::{Future, State, same};
 use crate::errors::ResultError;
 use crate::event_loop::{LoopState, current};
@@ -47,8 +48,16 @@ impl<T: 'static> Future<T> {
     }
 
     /// An await that moves the result out.
+    #[inline]
     #[track_caller]
     pub(crate) fn poll_moving(&self, cx: &mut Context<'_>) -> Poll<T> {
+        let shared = self.shared();
+        if !shared.base.lp.step.is_unwinding()
+            && let Some(value) = shared.take_if_ready()
+        {
+            self.registration.set(0);
+            return Poll::Ready(value);
+        }
         ready!(self.poll_done(cx));
         self.unwrap_result(self.take_result())
     }
@@ -104,18 +113,18 @@ impl<T: 'static> Future<T> {
             return self.register_foreign(lp, cx);
         };
         let me = self.any();
-        if same(&*me, &*task) {
+        if ptr::addr_eq(&*me, &*task) {
             return self.misuse(lp, cx, Misuse::Itself);
         }
         let id = self.registration.get();
         let kept = id != 0
             && self.shared().with_action(
                 id,
-                |action| matches!(action, Action::Step(waiting) if same(&**waiting, &*task)),
+                |action| matches!(action, Action::Step(_, waiting) if ptr::addr_eq(&**waiting, &*task)),
             ) == Some(true);
-        task.head().awaits(me, !kept);
+        task.head().awaits(lp, me, !kept);
         if !kept {
-            self.enlist(lp, Action::Step(task));
+            self.enlist(lp, |key| Action::Step(key, task));
         }
     }
 
@@ -134,38 +143,57 @@ impl<T: 'static> Future<T> {
         let waker = cx.waker();
         let kept = id != 0
             && self.shared().with_action(id, |action| {
-                matches!(action, Action::Wake(wait)
+                matches!(action, Action::Wake(_, wait)
                     if wait.waker.will_wake(waker) && same_task(&wait.task, &task))
             }) == Some(true);
         if kept {
             return;
         }
+        // Cloning a waker is user code: done before anything is borrowed, and it may have completed
+        // the future.
+        let waker = waker.clone();
+        if !self.shared().is_pending() {
+            return waker.wake();
+        }
         if let Some(task) = &task {
             task.head().awaits_wrapped(self.any());
         }
-        // Cloning a waker is user code: done before anything is borrowed.
-        let waker = waker.clone();
-        self.enlist(lp, Action::Wake(Box::new(ForeignWait { waker, task })));
+        let wait = Box::new(ForeignWait { waker, task });
+        self.enlist(lp, |key| Action::Wake(key, wait));
     }
 
     /// Registers, in the place of an earlier registration of this handle if that is still there.
-    fn enlist(&self, lp: &Rc<LoopState>, action: Action<T>) {
-        let mut action = Some(action);
+    #[inline]
+    fn enlist(&self, lp: &LoopState, action: impl FnOnce(Key) -> Action<T>) {
         let id = self.registration.get();
-        if id != 0 {
-            let shared = self.shared();
-            let old = shared.with_action(id, |slot| {
-                action.take().map(|action| std::mem::replace(slot, action))
-            });
-            if let Some(old) = old.flatten() {
-                self.forget(old);
-            }
+        if id == 0 {
+            self.enlist_new(lp, action);
+        } else {
+            self.enlist_again(lp, id, action);
+        }
+    }
+
+    #[inline]
+    fn enlist_new(&self, lp: &LoopState, action: impl FnOnce(Key) -> Action<T>) {
+        let id = lp.next_registration();
+        if self.shared().register(action(Key::new(id))).is_ok() {
+            self.registration.set(id);
+        }
+    }
+
+    #[cold]
+    fn enlist_again(&self, lp: &LoopState, id: u64, action: impl FnOnce(Key) -> Action<T>) {
+        let mut action = Some(action);
+        let old = self.shared().with_action(id, |slot| {
+            action
+                .take()
+                .map(|action| mem::replace(slot, action(Key::new(id))))
+        });
+        if let Some(old) = old.flatten() {
+            self.forget(old);
         }
         if let Some(action) = action {
-            let id = lp.next_registration();
-            if self.shared().register(id, action).is_ok() {
-                self.registration.set(id);
-            }
+            self.enlist_new(lp, action);
         }
     }
 
@@ -181,13 +209,16 @@ impl<T: 'static> Future<T> {
     /// Makes the task of a registration that is no more forget that it awaits this.
     fn forget(&self, action: Action<T>) {
         match &action {
-            Action::Step(task) => task.head().forget(self.core.base()),
-            Action::Wake(wait) => {
+            Action::Step(_, task) => {
+                let base = self.core.base();
+                task.head().forget(&base.lp, base);
+            }
+            Action::Wake(_, wait) => {
                 if let Some(task) = &wait.task {
                     task.head().forget_wrapped(self.core.base());
                 }
             }
-            Action::Call(_) => {}
+            Action::Call(..) => {}
         }
         // The action is dropped here, with nothing borrowed: it may hold a waker.
     }

@@ -17,14 +17,14 @@ use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Waker;
 
+use super::callbacks::{Action, Callbacks, ForeignWait, Key, WhenDone};
 use super::flat_drop::flat_drop;
 use super::{CallbackId, Future};
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, PanicError, Refused, ResultError};
-use crate::event_loop::{CallHead, LoopState, Run};
-use crate::tasks::{Stepper, TaskHead, TaskRef};
+use crate::event_loop::LoopState;
+use crate::tasks::{TaskHead, TaskRef};
 
 pub(crate) type FutureRef<T> = Pin<Rc<dyn FutureCore<T>>>;
 pub(crate) type AnyRef = Pin<Rc<dyn AnyFuture>>;
@@ -104,73 +104,6 @@ pub(crate) struct Shared<T: 'static> {
     inner: RefCell<Inner<T>>,
 }
 
-/// The callbacks of a pending future, each with its id. Most futures have one.
-pub(crate) enum Callbacks<T> {
-    None,
-    One(u64, Action<T>),
-    Many(Box<CallbackList<T>>),
-}
-
-/// Callbacks in ascending order of their ids, with gaps: a removal leaves a `None` until there are
-/// more gaps than callbacks.
-pub(crate) struct CallbackList<T> {
-    items: Vec<(u64, Option<Action<T>>)>,
-    gaps: usize,
-}
-
-/// What to do when the future is done.
-pub(crate) enum Action<T> {
-    /// Queue a step of a task that awaits it.
-    Step(TaskRef),
-    /// Wake a waker that is not one of our tasks' own, now.
-    Wake(Box<ForeignWait>),
-    /// Queue a done-callback.
-    Call(Pin<Rc<dyn DoneCallback<T>>>),
-}
-
-/// An await through a waker that wraps ours (`FuturesUnordered`) or is another executor's.
-pub(crate) struct ForeignWait {
-    pub(super) waker: Waker,
-    /// The task in which it happens, if it is one of ours: it counts this as an await.
-    pub(super) task: Option<TaskRef>,
-}
-
-/// A done-callback, which is given the future when it is queued.
-pub(crate) trait DoneCallback<T>: Run {
-    fn bind(&self, future: Future<T>);
-}
-
-/// A closure that is a done-callback.
-struct WhenDone<T: 'static, F> {
-    head: CallHead,
-    closure: Cell<Option<F>>,
-    future: Cell<Option<Future<T>>>,
-}
-
-impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
-    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
-        let closure = self.head.start(lp, &self.closure);
-        if let (Some(closure), Some(future)) = (closure, self.future.take()) {
-            closure(&future);
-        }
-    }
-
-    fn what(&self) -> String {
-        self.head.what()
-    }
-
-    fn discard(&self) {
-        drop(self.closure.take());
-        drop(self.future.take());
-    }
-}
-
-impl<T: 'static, F: FnOnce(&Future<T>)> DoneCallback<T> for WhenDone<T, F> {
-    fn bind(&self, future: Future<T>) {
-        self.future.set(Some(future));
-    }
-}
-
 impl<T: 'static> Shared<T> {
     pub(crate) fn new(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
         Self {
@@ -206,7 +139,10 @@ impl<T: 'static> Shared<T> {
     #[track_caller]
     pub(crate) fn finish(&self, me: &FutureRef<T>, outcome: Inner<T>) -> Result<(), Inner<T>> {
         let callbacks = {
-            let mut inner = self.inner.borrow_mut();
+            // Borrowed only while somebody up the stack looks at the result, so it is not pending.
+            let Ok(mut inner) = self.inner.try_borrow_mut() else {
+                return Err(outcome);
+            };
             if !matches!(&*inner, Inner::Pending(_)) {
                 return Err(outcome);
             }
@@ -217,9 +153,9 @@ impl<T: 'static> Shared<T> {
         };
         match callbacks {
             Callbacks::None => {}
-            Callbacks::One(_, action) => self.fire(me, action),
+            Callbacks::One(action) => self.fire(me, action),
             Callbacks::Many(list) => {
-                for action in list.items.into_iter().filter_map(|(_, action)| action) {
+                for action in list.into_actions() {
                     self.fire(me, action);
                 }
             }
@@ -231,21 +167,22 @@ impl<T: 'static> Shared<T> {
     fn fire(&self, me: &FutureRef<T>, action: Action<T>) {
         let lp = &self.base.lp;
         match action {
-            Action::Step(task) => lp.schedule_step(task),
-            Action::Wake(wait) => {
+            Action::Step(_, task) => lp.schedule_step(task),
+            Action::Wake(_, wait) => {
                 let ForeignWait { waker, task } = *wait;
                 if let Some(task) = &task {
                     task.head().forget_wrapped(me.base());
                 }
                 lp.guard("waker", self.base.site, || waker.wake());
             }
-            Action::Call(callback) => {
+            Action::Call(_, callback) => {
                 callback.bind(Future::new(me.clone()));
                 lp.push(callback);
             }
         }
     }
 
+    #[track_caller]
     pub(crate) fn set_result(
         &self,
         me: &FutureRef<T>,
@@ -279,6 +216,20 @@ impl<T: 'static> Shared<T> {
         }
     }
 
+    /// Moves the result out, if there is one and nobody looks at it.
+    #[inline]
+    pub(super) fn take_if_ready(&self) -> Option<T> {
+        let mut inner = self.inner.try_borrow_mut().ok()?;
+        if !matches!(&*inner, Inner::Ready(_)) {
+            return None;
+        }
+        self.base.observed.set(true);
+        match mem::replace(&mut *inner, Inner::Taken) {
+            Inner::Ready(value) => Some(value),
+            _ => unreachable!("looked at above"),
+        }
+    }
+
     /// Moves the result out.
     ///
     /// # Panics
@@ -286,22 +237,16 @@ impl<T: 'static> Shared<T> {
     /// If somebody up the stack looks at the result right now.
     #[track_caller]
     pub(crate) fn take_result(&self) -> Result<T, ResultError> {
-        if !matches!(&*self.inner.borrow(), Inner::Ready(_)) {
-            return self.with_result(|outcome| match outcome {
-                Err(error) => Err(error.clone()),
-                Ok(_) => unreachable!("there is no result"),
-            });
+        if let Some(value) = self.take_if_ready() {
+            return Ok(value);
         }
-        self.base.observed.set(true);
-        let Ok(mut inner) = self.inner.try_borrow_mut() else {
-            panic!(
+        // Panics out here, not in the closure, or the location would not be the caller's.
+        match self.with_result(|outcome| outcome.err().cloned()) {
+            Some(error) => Err(error),
+            None => panic!(
                 "result of the future created at {} cannot be taken while it is being looked at",
                 self.base.site
-            );
-        };
-        match mem::replace(&mut *inner, Inner::Taken) {
-            Inner::Ready(value) => Ok(value),
-            _ => unreachable!("looked at above"),
+            ),
         }
     }
 
@@ -313,32 +258,36 @@ impl<T: 'static> Shared<T> {
         callback: F,
     ) -> CallbackId {
         let id = self.base.lp.next_registration();
-        let callback = Rc::pin(WhenDone {
-            head: CallHead::new(Location::caller()),
-            closure: Cell::new(Some(callback)),
-            future: Cell::new(None),
-        });
-        if let Err(action) = self.register(id, Action::Call(callback)) {
+        let callback = WhenDone::create(Location::caller(), callback);
+        if let Err(action) = self.register(Action::Call(Key::new(id), callback)) {
             self.fire(me, action);
         }
         CallbackId(id)
     }
 
     /// Appends to the callbacks, or gives the action back when there is nothing left to wait for.
-    pub(super) fn register(&self, id: u64, action: Action<T>) -> Result<(), Action<T>> {
-        match &mut *self.inner.borrow_mut() {
-            Inner::Pending(callbacks) => {
-                callbacks.push(id, action);
+    pub(super) fn register(&self, action: Action<T>) -> Result<(), Action<T>> {
+        match self.inner.try_borrow_mut().as_deref_mut() {
+            Ok(Inner::Pending(callbacks)) => {
+                callbacks.push(action);
                 Ok(())
             }
             _ => Err(action),
         }
     }
 
+    /// Takes out all registrations of a task that will never be done.
+    pub(crate) fn take_callbacks(&self) -> Callbacks<T> {
+        match self.inner.try_borrow_mut().as_deref_mut() {
+            Ok(Inner::Pending(callbacks)) => mem::replace(callbacks, Callbacks::None),
+            _ => Callbacks::None,
+        }
+    }
+
     /// Takes out a registration.
     pub(crate) fn unregister(&self, id: u64) -> Option<Action<T>> {
         match &mut *self.inner.try_borrow_mut().ok()? {
-            Inner::Pending(callbacks) => callbacks.remove(id),
+            Inner::Pending(callbacks) => callbacks.remove(Key::new(id)),
             _ => None,
         }
     }
@@ -349,8 +298,8 @@ impl<T: 'static> Shared<T> {
         id: u64,
         look: impl FnOnce(&mut Action<T>) -> R,
     ) -> Option<R> {
-        match &mut *self.inner.borrow_mut() {
-            Inner::Pending(callbacks) => callbacks.get_mut(id).map(look),
+        match &mut *self.inner.try_borrow_mut().ok()? {
+            Inner::Pending(callbacks) => callbacks.get_mut(Key::new(id)).map(look),
             _ => None,
         }
     }
@@ -372,69 +321,6 @@ impl<T> Inner<T> {
             Self::Panicked(panic) => ResultError::Panicked(panic.clone()),
             Self::Ready(_) | Self::Taken => ResultError::Taken,
         }
-    }
-}
-
-impl<T> Callbacks<T> {
-    fn push(&mut self, id: u64, action: Action<T>) {
-        match mem::replace(self, Self::None) {
-            Self::None => *self = Self::One(id, action),
-            Self::One(first_id, first) => {
-                let items = vec![(first_id, Some(first)), (id, Some(action))];
-                *self = Self::Many(Box::new(CallbackList { items, gaps: 0 }));
-            }
-            Self::Many(mut list) => {
-                list.items.push((id, Some(action)));
-                *self = Self::Many(list);
-            }
-        }
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Action<T>> {
-        match self {
-            Self::One(only, _) if *only == id => match mem::replace(self, Self::None) {
-                Self::One(_, action) => Some(action),
-                _ => unreachable!("it is one"),
-            },
-            Self::Many(list) => list.remove(id),
-            _ => None,
-        }
-    }
-
-    fn get_mut(&mut self, id: u64) -> Option<&mut Action<T>> {
-        match self {
-            Self::One(only, action) if *only == id => Some(action),
-            Self::Many(list) => {
-                let position = list.position(id)?;
-                list.items[position].1.as_mut()
-            }
-            _ => None,
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::None => 0,
-            Self::One(..) => 1,
-            Self::Many(list) => list.items.len() - list.gaps,
-        }
-    }
-}
-
-impl<T> CallbackList<T> {
-    fn position(&self, id: u64) -> Option<usize> {
-        self.items.binary_search_by_key(&id, |&(id, _)| id).ok()
-    }
-
-    fn remove(&mut self, id: u64) -> Option<Action<T>> {
-        let position = self.position(id)?;
-        let removed = self.items[position].1.take()?;
-        self.gaps += 1;
-        if self.gaps * 2 > self.items.len() {
-            self.items.retain(|(_, action)| action.is_some());
-            self.gaps = 0;
-        }
-        Some(removed)
     }
 }
 

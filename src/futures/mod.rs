@@ -6,6 +6,7 @@
 //! `asyncio.Future`, with the type of the result.
 
 mod awaiting;
+mod callbacks;
 mod core;
 mod flat_drop;
 mod outcome;
@@ -457,7 +458,7 @@ pub(crate) fn describe(
         Some(head) => {
             write!(f, "<Task {state} name='{}'", head.name())?;
             if state == State::Pending {
-                for awaited in head.awaited() {
+                for awaited in head.awaited(&future.base().lp) {
                     write!(f, " wait_for={}", Brief(&*awaited))?;
                 }
             }

@@ -71,8 +71,8 @@ where
 
     #[track_caller]
     fn spawn_as<K: Kind<F::Output> + 'static>(self) -> FutureRef<F::Output> {
-        let lp = &self.event_loop.lp;
-        lp.assert_open();
+        let lp = self.event_loop.lp;
+        lp.accepts();
         let site = std::panic::Location::caller();
         TaskCell::<_, K>::spawn(lp, self.coroutine.into_future(), self.name, site)
     }

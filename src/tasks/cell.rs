@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -12,12 +12,12 @@ use pin_cell::{PinCell, PinMut};
 use pin_project_lite::pin_project;
 
 use super::TaskHandle;
-use super::head::{DONE, MUST, OFFERED, PROBE, QUEUED, RUNNING, STARTED, TaskHead};
+use super::head::{DONE, MUST, OFFERED, PASSING, PROBE, QUEUED, RUNNING, STARTED, TaskHead};
 use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{ExceptionContext, LoopState, Run};
-use crate::futures::{AnyFuture, Base, FutureCore, FutureRef, Inner, Shared, State};
+use crate::futures::{AnyFuture, AnyRef, Base, FutureCore, FutureRef, Inner, Shared, State};
 
 pub(crate) type TaskRef = Pin<Rc<dyn AnyTask>>;
 /// What a panic carries.
@@ -152,56 +152,76 @@ where
 {
     /// Makes a task, lets the loop own it, and queues its first step.
     pub(crate) fn spawn(
-        lp: &Rc<LoopState>,
+        lp: Rc<LoopState>,
         body: B,
         name: Option<Rc<str>>,
         site: &'static Location<'static>,
     ) -> Pin<Rc<Self>> {
         let task = Rc::pin(Self {
-            shared: Shared::new(lp.clone(), site),
+            shared: Shared::new(lp, site),
             head: TaskHead::new(name),
             body: PinCell::new(Some(body)),
             kind: PhantomData,
         });
-        lp.own(task.clone(), &task.head);
-        lp.schedule_step(task.clone());
+        let lp = &task.shared.base.lp;
+        // Only a `Drop` that runs while its thread unwinds gets this far on a closed loop.
+        if !lp.is_closed() {
+            let slot = lp.tasks.borrow_mut().insert(task.clone());
+            task.head.slot.set(slot);
+            task.head.set(QUEUED);
+            lp.push(task.clone());
+        }
         task
     }
 
-    /// Drops the coroutine, as the task that it is.
+    /// Drops the coroutine, as the task that it is. A panic of its drops comes out.
+    #[inline]
     fn drop_body(self: Pin<&Self>, main: &mut dyn MainCoroutine) {
-        let lp = &self.shared.base.lp;
-        let site = self.shared.base.site;
-        lp.guard("drop of a coroutine", site, || {
-            let mut body = self.project_ref().body.borrow_mut();
-            if let Some(body) = &*body {
-                body.before_drop(main);
-            }
-            PinMut::as_mut(&mut body).set(None);
-        });
+        let mut body = self.project_ref().body.borrow_mut();
+        if let Some(body) = &*body {
+            body.before_drop(main);
+        }
+        PinMut::as_mut(&mut body).set(None);
     }
 
     /// Drops the coroutine where it is suspended, and ends cancelled.
-    pub(crate) fn unwind(self: Pin<Rc<Self>>, why: CancelledError, main: &mut dyn MainCoroutine) {
-        let step = &self.shared.base.lp.step;
+    fn unwind(
+        self: Pin<Rc<Self>>,
+        lp: &Rc<LoopState>,
+        why: CancelledError,
+        main: &mut dyn MainCoroutine,
+    ) {
         self.head.set(RUNNING);
-        step.begin(&self.head);
+        lp.step.begin(&self.head);
         self.as_ref().drop_body(main);
-        step.end();
-        self.finish(Inner::Cancelled(why));
+        lp.step.end();
+        self.finish(lp, Inner::Cancelled(why));
+    }
+
+    /// Ends the task from outside a turn; its coroutine is dropped and nothing may come out of that.
+    pub(crate) fn end_now(
+        self: Pin<Rc<Self>>,
+        lp: &Rc<LoopState>,
+        why: CancelledError,
+        main: &mut dyn MainCoroutine,
+    ) {
+        let site = self.shared.base.site;
+        self.head.set(RUNNING);
+        lp.step.begin(&self.head);
+        let dropped = catch_unwind(AssertUnwindSafe(|| self.as_ref().drop_body(main)));
+        lp.step.end();
+        if let Err(payload) = dropped {
+            lp.guard("drop of a coroutine", site, || resume_unwind(payload));
+        }
+        self.finish(lp, Inner::Cancelled(why));
     }
 
     /// The task is over: the loop lets go of it, and whoever waits for it hears of it.
-    fn finish(self: Pin<Rc<Self>>, outcome: Inner<B::Output>) {
-        let head = &self.head;
-        head.clear(RUNNING | OFFERED);
-        head.set(DONE);
-        let waker = head.take_waker();
-        drop(waker);
-        let lp = self.shared.base.lp.clone();
-        let owned = lp.disown(head);
-        let me: FutureRef<B::Output> = self.clone();
-        let refused = self.shared.finish(&me, outcome);
+    fn finish(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, outcome: Inner<B::Output>) {
+        self.head.end();
+        let owned = lp.tasks.borrow_mut().remove(self.head.slot.get());
+        let me: FutureRef<B::Output> = self;
+        let refused = me.shared().finish(&me, outcome);
         debug_assert!(refused.is_ok(), "a task is finished once");
         drop(owned);
     }
@@ -216,15 +236,16 @@ where
 
     /// The coroutine has returned. A cancellation that it has not met yet wins over its result, but
     /// not over its error.
-    fn returned(self: Pin<Rc<Self>>, result: B::Output) {
+    #[inline]
+    fn returned(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, result: B::Output) {
         let outcome = match self.head.take_must() {
             Some(why) if !K::failed(&result) => {
-                self.shared.base.lp.drop_user(result);
+                lp.drop_user(result);
                 Inner::Cancelled(why)
             }
             _ => Inner::Ready(result),
         };
-        self.finish(outcome);
+        self.finish(lp, outcome);
     }
 
     /// The coroutine is suspended. A cancellation of itself takes effect now.
@@ -238,7 +259,8 @@ where
             if yielded {
                 lp.schedule_step(self.clone());
             }
-            return self.deliver(why);
+            let probed = head.take(PROBE);
+            return self.deliver(why, probed);
         }
         if yielded && !head.has(QUEUED) {
             head.set(QUEUED);
@@ -246,24 +268,29 @@ where
         }
     }
 
-    /// Passes a cancellation on to what the task awaits, or has its next step raise it.
-    fn deliver(self: Pin<Rc<Self>>, why: CancelledError) {
+    /// Passes a cancellation on to what the task awaits, or has its next step raise it. If it is
+    /// not clear what that is, the next step finds out; once, for `probed` says that it just did.
+    fn deliver(self: Pin<Rc<Self>>, why: CancelledError, probed: bool) {
         let head = &self.head;
-        if head.is_unsettled() && !head.has(QUEUED) {
+        let awaited = head.awaited(&self.shared.base.lp);
+        // With a step queued, something it awaited is over, and it may let go of the rest.
+        let moves_on = head.has(QUEUED) && awaited.iter().any(|future| future.accepts_cancel());
+        if !probed && (head.is_unsettled() || moves_on) {
             head.set_must(why);
             head.set(PROBE);
-        } else if self.offer(&why) {
-            drop(head.take_must());
-            return;
         } else {
+            drop(head.take_must());
+            if self.offer(awaited, &why) {
+                return;
+            }
             head.set_must(why);
         }
         self.shared.base.lp.schedule_step(self.clone());
     }
 
-    fn offer(&self, why: &CancelledError) -> bool {
-        let awaited = self.head.awaited();
-        let taken = !awaited.is_empty() && self.shared.base.lp.offer(awaited, why);
+    fn offer(self: &Pin<Rc<Self>>, awaited: Vec<AnyRef>, why: &CancelledError) -> bool {
+        let lp = &self.shared.base.lp;
+        let taken = !awaited.is_empty() && lp.offer(self.clone(), awaited, why);
         if taken {
             self.head.set(OFFERED);
         }
@@ -318,8 +345,12 @@ where
         if head.has(RUNNING) || !head.has(STARTED) {
             // The end of the step, or the first step, sees to it.
             head.set_must(why);
+        } else if head.has(PASSING) {
+            // It comes back: tasks await each other, and it has to end somewhere.
+            head.set_must(why);
+            self.shared.base.lp.schedule_step(self.clone());
         } else {
-            self.deliver(why);
+            self.deliver(why, false);
         }
         true
     }
@@ -358,14 +389,14 @@ where
             if head.has(DONE) {
                 return;
             }
-            if !head.take(PROBE)
+            if !head.has(PROBE)
                 && let Some(why) = head.take_must()
             {
                 // Nobody down the line took the cancellation: it is raised here.
-                return self.unwind(why, stepper.main);
+                return self.unwind(lp, why, stepper.main);
             }
         }
-        head.begin_step();
+        head.begin_step(lp);
         lp.step.begin(head);
         let (waker, main) = stepper.prepare(head);
         let polled = self.as_ref().poll_body(waker, main);
@@ -380,9 +411,9 @@ where
             // The raise beats a result that came in the same poll.
             (polled, Some(why)) => {
                 lp.drop_user(polled);
-                self.finish(Inner::Cancelled(why));
+                self.finish(lp, Inner::Cancelled(why));
             }
-            (Poll::Ready(result), None) => self.returned(result),
+            (Poll::Ready(result), None) => self.returned(lp, result),
             (Poll::Pending, None) => unreachable!("it goes on, or there is a reason"),
         }
     }
@@ -403,24 +434,31 @@ where
     }
 
     fn step_panicked(self: Pin<Rc<Self>>, payload: Payload, stepper: &mut Stepper<'_>) {
-        let base = &self.shared.base;
+        let lp = self.shared.base.lp.clone();
+        let site = self.shared.base.site;
         stepper.polled(&self.head);
-        self.as_ref().drop_body(stepper.main);
-        base.lp.step.end();
+        lp.guard("drop of a coroutine", site, || {
+            self.as_ref().drop_body(stepper.main);
+        });
+        lp.step.end();
         let what = format!("task '{}'", self.head.name());
-        let panic = PanicError::new(payload, what, base.site);
-        self.finish(Inner::Panicked(panic));
+        let panic = PanicError::new(payload, what, site);
+        self.finish(&lp, Inner::Panicked(panic));
     }
 
     fn abandon(self: Pin<Rc<Self>>) {
-        let head = &self.head;
-        if head.has(RUNNING | DONE) {
+        if self.head.has(RUNNING | DONE) {
             return;
         }
-        head.set(DONE);
-        self.as_ref().drop_body(&mut NoMain);
-        let lp = &self.shared.base.lp;
-        let owned = lp.disown(head);
+        let Base { lp, site, .. } = &self.shared.base;
+        self.head.set(RUNNING | DONE);
+        lp.guard("drop of a coroutine", site, || {
+            self.as_ref().drop_body(&mut NoMain);
+        });
+        self.head.end();
+        // Nobody will ever call them, and they may hold this task.
+        lp.drop_user(self.shared.take_callbacks());
+        let owned = lp.tasks.borrow_mut().remove(self.head.slot.get());
         lp.report_abandoned(TaskHandle::new(self.clone()));
         drop(owned);
     }
@@ -433,19 +471,5 @@ where
 {
     fn shared(&self) -> &Shared<B::Output> {
         &self.shared
-    }
-}
-
-impl LoopState {
-    /// Takes a task into the loop's keeping.
-    fn own(&self, task: TaskRef, head: &TaskHead) {
-        let slot = self.tasks.borrow_mut().insert(task);
-        let slot = u32::try_from(slot).expect("fewer than 2^32 tasks at a time fit into memory");
-        head.slot.set(slot);
-    }
-
-    /// Lets go of a task that is over.
-    fn disown(&self, head: &TaskHead) -> Option<TaskRef> {
-        self.tasks.borrow_mut().try_remove(head.slot.get() as usize)
     }
 }

@@ -6,7 +6,7 @@ use std::panic::Location;
 
 use super::{TaskHead, TaskRef, shared_name};
 use crate::cancellation::CancelledError;
-use crate::futures::{State, describe, same};
+use crate::futures::{AnyRef, State, describe, same};
 
 /// A task without the type of its result: what [`current_task`](crate::current_task) and
 /// [`all_tasks`](crate::all_tasks) give. Equal handles are handles of one task.
@@ -36,6 +36,11 @@ impl TaskHandle {
 
     pub(crate) fn head(&self) -> &TaskHead {
         self.task.head()
+    }
+
+    /// What it awaits now.
+    pub(crate) fn awaited(&self) -> Vec<AnyRef> {
+        self.head().awaited(&self.task.base().lp)
     }
 
     /// A number that no other task of the process has.

@@ -6,19 +6,22 @@
 //! | `QUEUED` | a step of it is in the ready queue | `schedule_step` | the step |
 //! | `RUNNING` | its step is up the stack | the step | the step |
 //! | `MUST` | a cancellation waits to be raised by the next step | `cancel` | the step |
-//! | `PROBE` | the next step polls before it raises | `cancel` of an unsettled task | the step |
+//! | `PROBE` | the next step polls before it raises | `cancel` of an unsettled task | the end of the step |
 //! | `FRESH` | the latest step began an await | an await | the next step |
 //! | `OFFERED` | a cancellation was passed to what it awaits | `cancel` | the end of the next step |
+//! | `PASSING` | it is passing a cancellation on, up the stack | `offer` | the end of the offer |
 //! | `DONE` | it is over | the step | nothing |
+//! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
+//! | `AWAITS_MORE` | the same of more than one thing | an await | the next step, a drop of the await |
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
-
-use smallvec::SmallVec;
+use std::{mem, ptr};
 
 use super::waker::StepWaker;
 use crate::cancellation::CancelledError;
+use crate::event_loop::LoopState;
 use crate::futures::{AnyRef, Base};
 
 /// A set of flags.
@@ -32,25 +35,29 @@ pub(super) const FRESH: Flags = 1 << 5;
 pub(super) const OFFERED: Flags = 1 << 6;
 pub(super) const DONE: Flags = 1 << 7;
 pub(super) const OWN_WAKER: Flags = 1 << 8;
+/// See [`LoopState::offer`].
+pub(super) const PASSING: Flags = 1 << 11;
+const AWAITS: Flags = 1 << 9;
+const AWAITS_MORE: Flags = 1 << 10;
 
 pub(crate) struct TaskHead {
     id: u64,
-    flags: Cell<Flags>,
-    /// How many times it was asked to stop.
-    cancelling: Cell<u32>,
-    /// Its place among the loop's tasks.
+    /// Its place in the loop's table of tasks.
     pub(super) slot: Cell<u32>,
-    /// What the latest step polled with the task's own waker and found pending.
-    waiters: RefCell<SmallVec<[AnyRef; 1]>>,
+    flags: Cell<Flags>,
     /// What few tasks have.
-    rare: RefCell<Option<Box<Rare>>>,
+    rare: Cell<Option<Box<Rare>>>,
 }
 
 #[derive(Default)]
 struct Rare {
     name: Option<Rc<str>>,
+    /// How many times it was asked to stop.
+    cancelling: u32,
     /// The cancellation of `MUST`.
     must: Option<CancelledError>,
+    /// What it awaits beside the first, which is in the table.
+    more: Vec<AnyRef>,
     /// What is awaited through wrapping wakers, until it is done or dropped.
     wrapped: Vec<AnyRef>,
     /// The task's own waker, once somebody holds a clone of it.
@@ -67,11 +74,9 @@ impl TaskHead {
         });
         Self {
             id: crate::ids::next_task(),
-            flags: Cell::new(0),
-            cancelling: Cell::new(0),
             slot: Cell::new(0),
-            waiters: RefCell::default(),
-            rare: RefCell::new(rare),
+            flags: Cell::new(0),
+            rare: Cell::new(rare),
         }
     }
 
@@ -104,16 +109,27 @@ impl TaskHead {
         any
     }
 
+    /// Uses what few tasks have. `use_it` calls no user code.
     fn rare<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> R {
-        use_it(self.rare.borrow_mut().get_or_insert_default())
+        let mut rare = self.rare.take().unwrap_or_default();
+        let result = use_it(&mut rare);
+        self.rare.set(Some(rare));
+        result
+    }
+
+    /// The same if the task has any of it.
+    fn rare_if_any<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> Option<R> {
+        let mut rare = self.rare.take()?;
+        let result = use_it(&mut rare);
+        self.rare.set(Some(rare));
+        Some(result)
     }
 
     // ---- name
 
     pub(crate) fn name(&self) -> String {
-        let rare = self.rare.borrow();
-        match rare.as_ref().and_then(|rare| rare.name.as_deref()) {
-            Some(name) => name.to_owned(),
+        match self.rare_if_any(|rare| rare.name.clone()).flatten() {
+            Some(name) => (*name).to_owned(),
             None => format!("Task-{}", self.id),
         }
     }
@@ -125,23 +141,67 @@ impl TaskHead {
     // ---- what it awaits
 
     /// The task's step polled `future` with its own waker; `fresh` if it did so for the first time.
-    pub(crate) fn awaits(&self, future: AnyRef, fresh: bool) {
+    #[inline]
+    pub(crate) fn awaits(&self, lp: &LoopState, future: AnyRef, fresh: bool) {
         if fresh {
             self.set(FRESH);
         }
-        self.waiters.borrow_mut().push(future);
+        if !self.has(AWAITS) {
+            self.set(AWAITS);
+            *lp.tasks.borrow_mut().waiter(self.slot.get()) = Some(future);
+        } else if fresh || !self.awaits_already(lp, future.base()) {
+            self.set(AWAITS_MORE);
+            self.rare(|rare| rare.more.push(future));
+        }
+    }
+
+    /// Whether this step polled this future before. (A `select!` in a loop polls its losers each
+    /// time round, and may go round many times in one step.)
+    fn awaits_already(&self, lp: &LoopState, future: &Base) -> bool {
+        let is_it = |waiter: &AnyRef| ptr::eq(waiter.base(), future);
+        self.rare_if_any(|rare| rare.more.iter().any(is_it)) == Some(true)
+            || (lp.tasks.borrow_mut().waiter(self.slot.get()).as_ref()).is_some_and(is_it)
     }
 
     /// An await of this future was dropped.
-    pub(crate) fn forget(&self, future: &Base) {
-        let mut waiters = self.waiters.borrow_mut();
-        let place = waiters
-            .iter()
-            .rposition(|waiter| std::ptr::eq(waiter.base(), future));
-        let forgotten = place.map(|place| waiters.remove(place));
-        drop(waiters);
-        // The last reference may be this one, and its drop is user code.
-        drop(forgotten);
+    #[cold]
+    pub(crate) fn forget(&self, lp: &LoopState, future: &Base) {
+        // Whatever is taken out is dropped with nothing borrowed: that is user code.
+        let is_it = |waiter: &AnyRef| ptr::eq(waiter.base(), future);
+        let forgotten = self.take_more(|more| {
+            let place = more.iter().rposition(is_it)?;
+            Some(more.remove(place))
+        });
+        if forgotten.is_some() || !self.has(AWAITS) {
+            return;
+        }
+        // The first: the next one takes its place, or they would change their order.
+        let next = self.take_more(|more| (!more.is_empty()).then(|| more.remove(0)));
+        let mut tasks = lp.tasks.borrow_mut();
+        let first = tasks.waiter(self.slot.get());
+        if first.as_ref().is_some_and(is_it) {
+            if next.is_none() {
+                self.clear(AWAITS);
+            }
+            let forgotten = mem::replace(first, next);
+            drop(tasks);
+            drop(forgotten);
+        } else if let Some(next) = next {
+            self.rare(|rare| rare.more.insert(0, next));
+            self.set(AWAITS_MORE);
+        }
+    }
+
+    /// Takes something out of what it awaits beside the first.
+    fn take_more(&self, take: impl FnOnce(&mut Vec<AnyRef>) -> Option<AnyRef>) -> Option<AnyRef> {
+        if !self.has(AWAITS_MORE) {
+            return None;
+        }
+        let (taken, left) = self.rare(|rare| (take(&mut rare.more), rare.more.len()));
+        if left == 0 {
+            self.clear(AWAITS_MORE);
+        }
+        taken
     }
 
     pub(crate) fn awaits_wrapped(&self, future: AnyRef) {
@@ -150,57 +210,84 @@ impl TaskHead {
 
     pub(crate) fn forget_wrapped(&self, future: &Base) {
         let forgotten = self.rare(|rare| {
-            let place = rare
-                .wrapped
-                .iter()
-                .position(|waiter| std::ptr::eq(waiter.base(), future));
-            place.map(|place| rare.wrapped.swap_remove(place))
+            let is_it = |waiter: &AnyRef| ptr::eq(waiter.base(), future);
+            let place = rare.wrapped.iter().position(is_it)?;
+            Some(rare.wrapped.swap_remove(place))
         });
         drop(forgotten);
     }
 
     /// Everything the task awaits now.
-    pub(crate) fn awaited(&self) -> Vec<AnyRef> {
-        let mut awaited = self.waiters.borrow().to_vec();
-        if let Some(rare) = &*self.rare.borrow() {
-            awaited.extend(rare.wrapped.iter().cloned());
+    pub(crate) fn awaited(&self, lp: &LoopState) -> Vec<AnyRef> {
+        let mut awaited = Vec::new();
+        if self.has(AWAITS) {
+            awaited.extend(lp.tasks.borrow_mut().waiter(self.slot.get()).clone());
         }
+        self.rare_if_any(|rare| {
+            awaited.extend_from_slice(&rare.more);
+            awaited.extend_from_slice(&rare.wrapped);
+        });
         awaited
     }
 
     /// Whether the latest step left open which of the futures it polled the task really awaits: it
     /// polled several, and began to await one of them. (A `select!` that goes on polls its loser.)
     pub(super) fn is_unsettled(&self) -> bool {
-        self.has(FRESH) && self.waiters.borrow().len() > 1
+        self.has(FRESH) && self.has(AWAITS_MORE)
+    }
+
+    /// An offer of a cancellation to what it awaits begins; see `LoopState::offer`.
+    pub(crate) fn begin_passing(&self) {
+        self.set(PASSING);
+    }
+
+    /// The offer is over.
+    pub(crate) fn end_passing(&self) {
+        self.clear(PASSING);
     }
 
     /// A new step begins: what the one before it polled no longer counts.
     #[inline]
-    pub(super) fn begin_step(&self) {
-        self.flags
-            .set(self.flags.get() & !(QUEUED | FRESH) | STARTED | RUNNING);
-        let mut waiters = self.waiters.borrow_mut();
-        if !waiters.is_empty() {
-            let old = std::mem::take(&mut *waiters);
-            drop(waiters);
-            drop(old);
+    pub(super) fn begin_step(&self, lp: &LoopState) {
+        let flags = self.flags.get();
+        let ended = QUEUED | FRESH | AWAITS | AWAITS_MORE;
+        self.flags.set(flags & !ended | STARTED | RUNNING);
+        if flags & AWAITS != 0 {
+            let first = lp.tasks.borrow_mut().waiter(self.slot.get()).take();
+            if flags & AWAITS_MORE != 0 {
+                let more = self.rare(|rare| mem::take(&mut rare.more));
+                drop(more);
+            }
+            drop(first);
+        }
+    }
+
+    /// The task is over: it awaits nothing, and its waker wakes nobody.
+    pub(super) fn end(&self) {
+        let flags = self.flags.get();
+        self.flags.set(flags & STARTED | DONE);
+        if flags & (AWAITS_MORE | OWN_WAKER) != 0 {
+            let left = self.rare(|rare| (mem::take(&mut rare.more), rare.waker.take()));
+            drop(left);
         }
     }
 
     // ---- cancellation
 
     pub(crate) fn cancelling(&self) -> u32 {
-        self.cancelling.get()
+        self.rare_if_any(|rare| rare.cancelling).unwrap_or(0)
     }
 
     pub(super) fn count_request(&self) {
-        self.cancelling.set(self.cancelling.get().saturating_add(1));
+        self.rare(|rare| rare.cancelling = rare.cancelling.saturating_add(1));
     }
 
     /// Takes one request back; the last one takes an undelivered cancellation with it.
     pub(super) fn uncancel(&self) -> u32 {
-        let left = self.cancelling.get().saturating_sub(1);
-        self.cancelling.set(left);
+        let left = self.rare(|rare| {
+            rare.cancelling = rare.cancelling.saturating_sub(1);
+            rare.cancelling
+        });
         if left == 0 {
             drop(self.take_must());
         }
@@ -213,6 +300,7 @@ impl TaskHead {
         drop(old);
     }
 
+    #[inline]
     pub(super) fn take_must(&self) -> Option<CancelledError> {
         if !self.take(MUST) {
             return None;
@@ -222,10 +310,7 @@ impl TaskHead {
     }
 
     pub(super) fn must(&self) -> Option<CancelledError> {
-        self.rare
-            .borrow()
-            .as_ref()
-            .and_then(|rare| rare.must.clone())
+        self.rare_if_any(|rare| rare.must.clone()).flatten()
     }
 
     // ---- waker

@@ -10,6 +10,7 @@ mod handle;
 mod head;
 mod sleep;
 mod step;
+mod table;
 mod waker;
 #[cfg(all(test, loom))]
 mod waker_models;
@@ -29,6 +30,7 @@ pub use self::sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 pub(crate) use self::cell::{MainCoroutine, MainProxy, NoMain, Payload, Plain, TaskCell, TaskRef};
 pub(crate) use self::head::TaskHead;
 pub(crate) use self::step::{StepState, Stepper};
+pub(crate) use self::table::TaskTable;
 pub(crate) use self::waker::TaskWaker;
 
 use crate::event_loop::current;

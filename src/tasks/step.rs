@@ -163,7 +163,7 @@ impl LoopState {
         if slot == NOBODY {
             return None;
         }
-        self.tasks.borrow().get(slot as usize).cloned()
+        self.tasks.borrow().get(slot).cloned()
     }
 
     /// Queues a step of a task, unless one is queued or the task is over.
@@ -178,7 +178,7 @@ impl LoopState {
 
     /// Queues a step of the task that `key` refers to, if it is still there.
     pub(crate) fn wake(&self, key: u64) {
-        let task = self.tasks.borrow().get((key >> 32) as usize).cloned();
+        let task = self.tasks.borrow().get((key >> 32) as u32).cloned();
         if let Some(task) = task
             && task.head().key() == key
         {

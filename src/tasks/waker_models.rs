@@ -1,7 +1,7 @@
 //! Model checks of how wakers are posted and recycled, with a reference count that loom sees.
 //!
 //! `Target` and the mailbox are the real ones. Around them, `Counted` stands for `Arc<TaskWaker>`
-//! with std's orderings, and `Loop` for what `Step` and a turn do with wakers. A wake-up that is
+//! with std's orderings, and `Loop` for what `Stepper` and a turn do with wakers. A wake-up that is
 //! lost, or that wakes another task in place of the right one, shows as a deadlock.
 
 use std::sync::Arc;
@@ -167,7 +167,7 @@ impl Loop {
         self.made
     }
 
-    /// `Step::enter`, the poll, and the end of a `Step`.
+    /// `Stepper::prepare`, the poll, and `Stepper::polled`.
     fn step(&mut self, key: usize) {
         let task = &mut self.tasks[key];
         if task.done {
@@ -190,6 +190,19 @@ impl Loop {
     }
 }
 
+/// How often the threads are interrupted at most; without a limit there is too much to explore.
+const FEW_INTERRUPTIONS: usize = 3;
+
+fn model_with_few_interruptions(model: impl Fn() + Send + Sync + 'static) {
+    model_with_interruptions(FEW_INTERRUPTIONS, model);
+}
+
+fn model_with_interruptions(at_most: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(at_most);
+    builder.check(model);
+}
+
 #[test]
 fn wake_up_of_one_thread_arrives() {
     loom::model(|| {
@@ -200,31 +213,30 @@ fn wake_up_of_one_thread_arrives() {
 
 #[test]
 fn wake_ups_of_two_threads_that_meet_in_one_post_show_what_both_did() {
-    loom::model(|| {
+    model_with_few_interruptions(|| {
         Loop::new(vec![Task::awaiting(2, 0)]).run();
     });
 }
 
 #[test]
 fn waker_that_was_recycled_within_its_task_wakes_again() {
-    loom::model(|| {
+    model_with_few_interruptions(|| {
         Loop::new(vec![Task::awaiting(1, 1)]).run();
     });
 }
 
 #[test]
 fn waker_that_went_from_task_to_task_wakes_the_right_one() {
-    loom::model(|| {
+    model_with_few_interruptions(|| {
         Loop::new(vec![Task::awaiting(1, 0), Task::awaiting(1, 0)]).run();
     });
 }
 
 #[test]
-fn wakers_of_two_tasks_that_both_go_on_wake_the_right_one() {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(|| {
-        Loop::new(vec![Task::awaiting(1, 1), Task::awaiting(1, 1)]).run();
+fn wakers_of_two_tasks_of_which_one_goes_on_wake_the_right_one() {
+    // Three threads and the loop.
+    model_with_interruptions(FEW_INTERRUPTIONS - 1, || {
+        Loop::new(vec![Task::awaiting(1, 1), Task::awaiting(1, 0)]).run();
     });
 }
 

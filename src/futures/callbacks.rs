@@ -1,0 +1,185 @@
+//! The callbacks of a pending future.
+//!
+//! Whatever waits for a future registers with it under an id, and the ids of one list ascend: a
+//! registration is found, and withdrawn, in O(log n), so that a `select!` in a loop over a future
+//! that thousands wait for stays cheap.
+
+use std::cell::Cell;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Waker;
+
+use super::Future;
+use crate::event_loop::{CallHead, LoopState, Run};
+use crate::tasks::{Stepper, TaskRef};
+
+/// The id of a registration. 48 bits, so that it fits beside an action's tag; a loop that registers
+/// every ten nanoseconds runs out after a month, and then an id may occur twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key([u16; 3]);
+
+impl Key {
+    #[inline]
+    pub(super) fn new(id: u64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it is cut into 16 bits each"
+        )]
+        Self([(id >> 32) as u16, (id >> 16) as u16, id as u16])
+    }
+}
+
+/// What to do when the future is done.
+pub(crate) enum Action<T> {
+    /// Queue a step of a task that awaits it.
+    Step(Key, TaskRef),
+    /// Wake a waker that is not one of our tasks' own, now.
+    Wake(Key, Box<ForeignWait>),
+    /// Queue a done-callback.
+    Call(Key, Pin<Rc<dyn DoneCallback<T>>>),
+}
+
+impl<T> Action<T> {
+    fn key(&self) -> Key {
+        match self {
+            Self::Step(key, _) | Self::Wake(key, _) | Self::Call(key, _) => *key,
+        }
+    }
+}
+
+/// An await through a waker that wraps ours (`FuturesUnordered`) or is another executor's.
+pub(crate) struct ForeignWait {
+    pub(super) waker: Waker,
+    /// The task in which it happens, if it is one of ours: it counts this as an await.
+    pub(super) task: Option<TaskRef>,
+}
+
+/// A done-callback, which is given the future when it is queued.
+pub(crate) trait DoneCallback<T>: Run {
+    fn bind(&self, future: Future<T>);
+}
+
+/// A closure that is a done-callback.
+pub(super) struct WhenDone<T: 'static, F> {
+    head: CallHead,
+    closure: Cell<Option<F>>,
+    future: Cell<Option<Future<T>>>,
+}
+
+impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
+    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
+        let closure = self.head.start(lp, &self.closure);
+        if let (Some(closure), Some(future)) = (closure, self.future.take()) {
+            closure(&future);
+        }
+    }
+
+    fn what(&self) -> String {
+        self.head.what()
+    }
+
+    fn discard(&self) {
+        drop(self.closure.take());
+        drop(self.future.take());
+    }
+}
+
+impl<T: 'static, F: FnOnce(&Future<T>)> DoneCallback<T> for WhenDone<T, F> {
+    fn bind(&self, future: Future<T>) {
+        self.future.set(Some(future));
+    }
+}
+
+impl<T: 'static, F: FnOnce(&Future<T>) + 'static> WhenDone<T, F> {
+    pub(super) fn create(site: &'static Location<'static>, closure: F) -> Pin<Rc<Self>> {
+        Rc::pin(Self {
+            head: CallHead::new(site),
+            closure: Cell::new(Some(closure)),
+            future: Cell::new(None),
+        })
+    }
+}
+
+/// The callbacks of a pending future. Most have one.
+pub(crate) enum Callbacks<T> {
+    None,
+    One(Action<T>),
+    Many(Box<CallbackList<T>>),
+}
+
+/// Callbacks in ascending order of their keys, with gaps: a removal leaves a `None` until there are
+/// more gaps than callbacks.
+pub(crate) struct CallbackList<T> {
+    items: Vec<(Key, Option<Action<T>>)>,
+    gaps: usize,
+}
+
+impl<T> Callbacks<T> {
+    pub(super) fn push(&mut self, action: Action<T>) {
+        match self {
+            Self::None => *self = Self::One(action),
+            Self::Many(list) => list.items.push((action.key(), Some(action))),
+            Self::One(_) => {
+                let Self::One(first) = mem::replace(self, Self::None) else {
+                    unreachable!("it is one");
+                };
+                let items = vec![(first.key(), Some(first)), (action.key(), Some(action))];
+                *self = Self::Many(Box::new(CallbackList { items, gaps: 0 }));
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Action<T>> {
+        match self {
+            Self::One(action) if action.key() == key => match mem::replace(self, Self::None) {
+                Self::One(action) => Some(action),
+                _ => unreachable!("it is one"),
+            },
+            Self::Many(list) => list.remove(key),
+            _ => None,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Action<T>> {
+        match self {
+            Self::One(action) if action.key() == key => Some(action),
+            Self::Many(list) => {
+                let position = list.position(key)?;
+                list.items[position].1.as_mut()
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Many(list) => list.items.len() - list.gaps,
+        }
+    }
+}
+
+impl<T> CallbackList<T> {
+    /// The callbacks, in order.
+    pub(super) fn into_actions(self) -> impl Iterator<Item = Action<T>> {
+        self.items.into_iter().filter_map(|(_, action)| action)
+    }
+
+    fn position(&self, key: Key) -> Option<usize> {
+        self.items.binary_search_by_key(&key, |&(key, _)| key).ok()
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Action<T>> {
+        let position = self.position(key)?;
+        let removed = self.items[position].1.take()?;
+        self.gaps += 1;
+        if self.gaps * 2 > self.items.len() {
+            self.items.retain(|(_, action)| action.is_some());
+            self.gaps = 0;
+        }
+        Some(removed)
+    }
+}

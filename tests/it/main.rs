@@ -1,0 +1,24 @@
+//! Everything a user can see, tested through the public API: one module per area.
+//!
+//! Tests drive turns by hand, log events into a list, and compare the whole list. Time is virtual.
+//! A doc line names the items of asyncio's behaviour that a test covers (`L1`, `F12`, ...); the
+//! table in `tests/README.md` lists them all.
+
+mod support;
+
+mod cancellation;
+mod clock;
+mod drops;
+mod embedding;
+mod exceptions;
+mod futures;
+mod handles;
+mod iteration;
+mod panics;
+mod properties;
+mod reentrancy;
+mod remote;
+mod runners;
+mod running;
+mod tasks;
+mod types;

@@ -1,0 +1,565 @@
+//! User code that calls back into the API from wherever it is called: no borrow is ever held, and
+//! nothing is lost or done twice.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use callsoon::{
+    Future, Handle, ResultError, RunError, TaskHandle, TimerHandle, call_later, call_soon,
+    create_future, create_task, current_task, get_running_loop,
+};
+
+use crate::support::{Drops, Log, OnDrop, ms, settle, turn, virtual_loop};
+
+// ---- callbacks that act on what they were called for
+
+/// A callback cancels its own handle while it runs: too late, and harmless.
+#[test]
+fn callback_that_cancels_its_own_handle() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let slot: Rc<RefCell<Option<Handle>>> = Rc::default();
+    let (own, events) = (slot.clone(), log.clone());
+    let handle = event_loop.call_soon(move || {
+        own.borrow().as_ref().unwrap().cancel();
+        events.push("ran");
+    });
+    slot.replace(Some(handle.clone()));
+    turn(&event_loop);
+    log.expect(&["ran"]);
+    assert!(!handle.cancelled());
+}
+
+/// A timer's callback cancels and reschedules itself while it runs: too late, both.
+#[test]
+fn timer_that_cancels_and_reschedules_itself() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let slot: Rc<RefCell<Option<TimerHandle>>> = Rc::default();
+    let (own, events) = (slot.clone(), log.clone());
+    let timer = event_loop.call_later(ms(1), move || {
+        let own = own.borrow();
+        assert!(!own.as_ref().unwrap().reschedule(ms(10)));
+        own.as_ref().unwrap().cancel();
+        events.push("ran");
+    });
+    slot.replace(Some(timer));
+    event_loop.run_forever();
+    log.expect(&["ran"]);
+    assert_eq!(event_loop.time(), ms(1));
+}
+
+/// A done-callback adds, removes, completes and cancels on its own future: all of it is too late or
+/// for the next turn.
+#[test]
+fn done_callback_that_acts_on_its_own_future() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let future = event_loop.create_future::<u32>();
+    let slot = Rc::new(Cell::new(None));
+    let (own, events) = (slot.clone(), log.clone());
+    let id = future.add_done_callback(move |future| {
+        assert!(!future.remove_done_callback(own.take().unwrap()));
+        assert!(future.set_result(2).is_err());
+        assert!(!future.cancel());
+        let later = events.clone();
+        let added = future.add_done_callback(move |_| later.push("later"));
+        assert!(!future.remove_done_callback(added));
+        events.push(future.take_result().unwrap());
+    });
+    slot.set(Some(id));
+    future.set_result(1).unwrap();
+    turn(&event_loop);
+    log.expect(&["1"]);
+    turn(&event_loop);
+    log.expect(&["later"]);
+}
+
+/// A callback stops the loop, tries to run and to close it, and drops the last handle of things.
+#[test]
+fn callback_that_stops_runs_and_drops() {
+    let event_loop = Rc::new(virtual_loop());
+    let log = Log::new();
+    let future = event_loop.create_future::<u32>();
+    let slot = Rc::new(RefCell::new(Some(future.clone())));
+    let (inner, events) = (event_loop.clone(), log.clone());
+    future.add_done_callback(move |_| {
+        drop(slot.take());
+        assert!(matches!(
+            inner.run_once(None),
+            Err(RunError::AlreadyRunning(_))
+        ));
+        let closing = std::panic::AssertUnwindSafe(|| inner.close());
+        assert!(std::panic::catch_unwind(closing).is_err());
+        assert!(!inner.is_closed());
+        inner.stop();
+        events.push("callback");
+    });
+    future.set_result(1).unwrap();
+    drop(future);
+    event_loop.call_soon(log.event("same turn"));
+    event_loop.run_forever();
+    log.expect(&["callback", "same turn"]);
+    event_loop.close();
+    assert!(event_loop.is_closed());
+}
+
+/// A loop that is made, run out of turn, and dropped inside a callback of another leaves that one
+/// running.
+#[test]
+fn callback_that_makes_and_drops_a_loop() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let events = log.clone();
+    event_loop.call_soon(move || {
+        let outer = get_running_loop();
+        let other = virtual_loop();
+        let inner = other.handle();
+        let events = events.clone();
+        other.create_task(async move {
+            let _guard = OnDrop::new(move || {
+                assert_eq!(get_running_loop(), inner);
+                events.push("dropped in its own loop");
+            });
+            std::future::pending::<()>().await;
+        });
+        drop(other);
+        assert_eq!(get_running_loop(), outer);
+    });
+    turn(&event_loop);
+    // Its coroutine had not started, so its local did not exist.
+    log.expect(&[]);
+}
+
+/// A task drops its own handle, and every handle of the future it awaits, while it runs.
+#[test]
+fn task_that_drops_its_own_handle() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let slot: Rc<RefCell<Option<callsoon::Task<()>>>> = Rc::default();
+    let (own, events) = (slot.clone(), log.clone());
+    let task = event_loop.create_task(async move {
+        drop(own.take());
+        callsoon::yield_now().await;
+        events.push("goes on");
+    });
+    slot.replace(Some(task));
+    settle(&event_loop);
+    log.expect(&["goes on"]);
+    assert!(event_loop.all_tasks().is_empty());
+}
+
+/// The closure of a removed callback uses the API, its own future above all, when it is dropped.
+#[test]
+fn drop_of_a_removed_callback_may_use_its_future() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let future = event_loop.create_future::<u32>();
+    let (same, events) = (future.clone(), log.clone());
+    let guard = OnDrop::new(move || {
+        let later = events.clone();
+        same.add_done_callback(move |future| later.push(future.result().unwrap()));
+        assert!(same.set_result(1).is_ok());
+        events.push("dropped");
+    });
+    let id = future.add_done_callback(move |_| drop(guard));
+    assert!(future.remove_done_callback(id));
+    log.expect(&["dropped"]);
+    turn(&event_loop);
+    log.expect(&["1"]);
+}
+
+/// The closure of a cancelled callback or timer schedules and cancels others when it is dropped.
+#[test]
+fn drop_of_a_cancelled_callback_may_schedule_and_cancel() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let victim = event_loop.call_later(ms(1), log.event("victim"));
+    let make_guard = || {
+        let (loop_handle, events, victim) = (event_loop.handle(), log.clone(), victim.clone());
+        OnDrop::new(move || {
+            victim.cancel();
+            loop_handle.call_soon(events.event("soon"));
+            loop_handle.call_later(ms(2), events.event("later"));
+        })
+    };
+    let guard = make_guard();
+    event_loop.call_soon(move || drop(guard)).cancel();
+    let guard = make_guard();
+    event_loop.call_later(ms(1), move || drop(guard)).cancel();
+    event_loop.run_forever();
+    log.expect(&["soon", "soon", "later", "later"]);
+}
+
+// ---- Clone, Drop and closures of results
+
+/// `T::clone` that reads, completes, cancels, and adds callbacks to the very future it is cloned
+/// out of.
+#[test]
+fn clone_of_a_result_may_use_its_future() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let future = event_loop.create_future::<Meddler>();
+    let (same, events) = (future.clone(), log.clone());
+    let meddler = Meddler(Rc::new(move || {
+        assert!(same.done());
+        assert!(same.with_result(|result| result.is_ok()));
+        assert!(same.set_result(Meddler(Rc::new(|| ()))).is_err());
+        assert!(!same.cancel());
+        let later = events.clone();
+        let id = same.add_done_callback(move |_| later.push("callback"));
+        assert!(!same.remove_done_callback(id));
+        assert!(format!("{same:?}").starts_with("<Future finished"));
+        events.push("cloned");
+    }));
+    future
+        .set_result(meddler)
+        .unwrap_or_else(|_| panic!("it is pending"));
+    assert!(future.result().is_ok());
+    log.expect(&["cloned"]);
+    turn(&event_loop);
+    log.expect(&["callback"]);
+}
+
+/// `T::clone` that takes the result it is cloned out of: a bug of the program, and a panic that
+/// leaves the future whole.
+#[test]
+fn taking_a_result_while_it_is_looked_at_panics_and_keeps_it() {
+    let event_loop = virtual_loop();
+    let future = event_loop.create_future::<u32>();
+    future.set_result(5).unwrap();
+    let taking = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        future.with_result(|_| future.take_result())
+    }));
+    let message = *taking.unwrap_err().downcast::<String>().unwrap();
+    assert!(
+        message.ends_with("cannot be taken while it is being looked at"),
+        "{message}"
+    );
+    assert_eq!(future.take_result().unwrap(), 5);
+}
+
+/// A `with_result` closure that reads again, completes, cancels, adds and removes callbacks, and
+/// awaits.
+#[test]
+fn with_result_closure_may_use_its_future() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let future = event_loop.create_future::<u32>();
+    future.set_result(5).unwrap();
+    future.with_result(|outer| {
+        assert_eq!(*outer.unwrap(), future.result().unwrap());
+        assert_eq!(future.with_result(|inner| *inner.unwrap()), 5);
+        assert_eq!(future.set_result(6).unwrap_err().into_value(), 6);
+        assert!(!future.cancel());
+        let events = log.clone();
+        let id = future.add_done_callback(move |_| events.push("callback"));
+        assert!(!future.remove_done_callback(id));
+        let mut other = future.clone();
+        let polled = Pin::new(&mut other).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(5));
+    });
+    turn(&event_loop);
+    log.expect(&["callback"]);
+}
+
+/// A `with_result` closure given an error may do anything, too: nothing is borrowed then.
+#[test]
+fn with_result_closure_of_a_pending_future_may_complete_it() {
+    let event_loop = virtual_loop();
+    let future = event_loop.create_future::<u32>();
+    future.with_result(|result| {
+        assert!(matches!(result, Err(ResultError::NotReady)));
+        future.set_result(1).unwrap();
+        assert_eq!(future.take_result().unwrap(), 1);
+    });
+    assert!(matches!(future.result(), Err(ResultError::Taken)));
+}
+
+/// The `Drop` of a result uses the API when the last handle goes.
+#[test]
+fn drop_of_a_result_may_schedule() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let (loop_handle, events) = (event_loop.handle(), log.clone());
+    let task = event_loop.create_task(async move {
+        OnDrop::new(move || {
+            loop_handle.call_soon(events.event("scheduled"));
+        })
+    });
+    turn(&event_loop);
+    drop(task);
+    turn(&event_loop);
+    log.expect(&["scheduled"]);
+}
+
+/// A discarded result (of a task that cancelled itself) makes a task when it is dropped.
+#[test]
+fn drop_of_a_discarded_result_may_create_a_task() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let events = log.clone();
+    let task = event_loop.create_task(async move {
+        current_task().unwrap().cancel();
+        OnDrop::new(move || {
+            create_task(async move { events.push("spawned") });
+        })
+    });
+    settle(&event_loop);
+    assert!(task.cancelled());
+    log.expect(&["spawned"]);
+}
+
+/// The `Drop` of a coroutine that unwinds spawns, completes, cancels, and adds callbacks.
+#[test]
+fn drop_of_an_unwinding_coroutine_may_use_everything() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let promised = event_loop.create_future::<u32>();
+    let other = event_loop.create_task(std::future::pending::<()>());
+    let (completes, cancels, events) = (promised.clone(), other.handle(), log.clone());
+    let task = event_loop.create_task(async move {
+        let _guard = OnDrop::new(move || {
+            completes.set_result(1).unwrap();
+            cancels.cancel();
+            let spawned = events.clone();
+            create_task(async move { spawned.push("spawned") });
+            call_soon(events.event("soon"));
+            call_later(ms(1), events.event("later"));
+            drop(create_future::<()>());
+        });
+        std::future::pending::<()>().await;
+    });
+    turn(&event_loop);
+    task.cancel();
+    event_loop.run_forever();
+    log.expect(&["spawned", "soon", "later"]);
+    assert!(task.cancelled() && other.cancelled());
+    assert_eq!(promised.result().unwrap(), 1);
+}
+
+// ---- wakers
+
+/// A waker of another crate that uses the API inline, inside `set_result`: the future is done by
+/// then, and everything can be called.
+#[test]
+fn waker_may_use_the_api_inside_set_result() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let future = event_loop.create_future::<u32>();
+    let (same, events, loop_handle) = (future.clone(), log.clone(), event_loop.handle());
+    let waker = local_waker(move || {
+        assert!(same.set_result(2).is_err());
+        assert!(!same.cancel());
+        let later = events.clone();
+        same.add_done_callback(move |future| later.push(future.result().unwrap()));
+        loop_handle.call_soon(events.event("soon"));
+        events.push("woken");
+    });
+    let mut awaited = future.clone();
+    let polled = Pin::new(&mut awaited).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    let events = log.clone();
+    future.add_done_callback(move |_| events.push("behind the waker"));
+    future.set_result(1).unwrap();
+    log.expect(&["woken"]);
+    turn(&event_loop);
+    log.expect(&["1", "soon", "behind the waker"]);
+}
+
+/// A waker that polls its future inside `set_result`.
+#[test]
+fn waker_may_poll_inside_set_result() {
+    let event_loop = virtual_loop();
+    let future = event_loop.create_future::<u32>();
+    let awaited = Rc::new(RefCell::new(future.clone()));
+    let seen = Rc::new(Cell::new(0));
+    let (inner, got) = (awaited.clone(), seen.clone());
+    let waker = local_waker(move || {
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(value) = Pin::new(&mut *inner.borrow_mut()).poll(&mut cx) {
+            got.set(value);
+        }
+    });
+    let polled = Pin::new(&mut *awaited.borrow_mut()).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    future.set_result(3).unwrap();
+    assert_eq!(seen.get(), 3);
+}
+
+/// A cancel that wakes a waker that cancels something else, and so on.
+#[test]
+fn waker_may_cancel_inside_cancel() {
+    let event_loop = virtual_loop();
+    let futures: Vec<Future<()>> = (0..3).map(|_| event_loop.create_future()).collect();
+    let mut polled = Vec::new();
+    for pair in futures.windows(2) {
+        let next = pair[1].clone();
+        let waker = local_waker(move || {
+            next.cancel();
+        });
+        let mut awaited = pair[0].clone();
+        let mut cx = Context::from_waker(&waker);
+        assert!(Pin::new(&mut awaited).poll(&mut cx).is_pending());
+        polled.push(awaited);
+    }
+    futures[0].cancel();
+    assert!(futures.iter().all(Future::cancelled));
+}
+
+/// The last clone of a waker goes when an await is dropped, and uses the API in its `Drop`.
+#[test]
+fn drop_of_a_waker_may_use_its_future() {
+    let event_loop = virtual_loop();
+    let future = event_loop.create_future::<u32>();
+    let same = future.clone();
+    let guard = OnDrop::new(move || {
+        assert!(same.set_result(9).is_ok());
+        assert!(!same.cancel());
+    });
+    let waker = local_waker(move || {
+        let _held = &guard;
+    });
+    let mut awaited = future.clone();
+    let polled = Pin::new(&mut awaited).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    drop(waker);
+    assert!(!future.done());
+    drop(awaited);
+    assert_eq!(future.result().unwrap(), 9);
+}
+
+// ---- handlers
+
+/// An exception handler schedules, replaces itself, and reports.
+#[test]
+fn exception_handler_may_use_everything() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let events = log.clone();
+    event_loop.set_exception_handler(move |loop_handle, context| {
+        events.push(format!("first: {}", context.message()));
+        loop_handle.call_soon(events.event("scheduled"));
+        let second = events.clone();
+        loop_handle.set_exception_handler(move |_, context| {
+            second.push(format!("second: {}", context.message()));
+        });
+        loop_handle.call_exception_handler(&callsoon::ExceptionContext::new("by hand"));
+    });
+    event_loop.call_soon(|| panic!("bug"));
+    turn(&event_loop);
+    log.expect(&["first: panic in a callback", "second: by hand"]);
+    turn(&event_loop);
+    log.expect(&["scheduled"]);
+    event_loop.clear_exception_handler();
+    assert!(event_loop.get_exception_handler().is_none());
+}
+
+/// The `Drop` of a handler that is replaced sets another one: the one it set stays.
+#[test]
+fn drop_of_a_replaced_handler_may_set_a_handler() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let (loop_handle, events) = (event_loop.handle(), log.clone());
+    let guard = OnDrop::new(move || {
+        loop_handle.set_exception_handler(move |_, _| events.push("from the drop"));
+    });
+    event_loop.set_exception_handler(move |_, _| {
+        let _held = &guard;
+    });
+    event_loop.set_exception_handler(|_, _| ());
+    event_loop.call_exception_handler(&callsoon::ExceptionContext::new("x"));
+    log.expect(&["from the drop"]);
+}
+
+// ---- closing
+
+/// A `Drop` during `close` cannot run the loop, and closing it again does nothing.
+#[test]
+fn drop_during_close_can_neither_run_nor_close_the_loop() {
+    let event_loop = Rc::new(virtual_loop());
+    let log = Log::new();
+    let (inner, events) = (event_loop.clone(), log.clone());
+    let guard = OnDrop::new(move || {
+        events.push(matches!(inner.run_once(None), Err(RunError::Closed)));
+        events.push(matches!(
+            inner.run_until_complete(async {}),
+            Err(RunError::Closed)
+        ));
+        inner.close();
+    });
+    event_loop.call_soon(move || drop(guard));
+    event_loop.call_soon(log.event("never"));
+    event_loop.close();
+    log.expect(&["true", "true"]);
+    assert!(event_loop.is_closed());
+}
+
+/// A task cancels every task, itself among them, from inside its step.
+#[test]
+fn task_may_cancel_all_tasks() {
+    let event_loop = virtual_loop();
+    let drops = Drops::new();
+    for _ in 0..3 {
+        let guard = drops.guard();
+        event_loop.create_task(async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        });
+    }
+    let task = event_loop.create_task(async {
+        callsoon::all_tasks().iter().for_each(|task: &TaskHandle| {
+            assert!(task.cancel());
+        });
+        std::future::pending::<()>().await;
+    });
+    settle(&event_loop);
+    assert!(task.cancelled());
+    assert_eq!(drops.count(), 3);
+    assert!(event_loop.all_tasks().is_empty());
+}
+
+// ---- helpers
+
+/// Calls its closure when it is cloned.
+struct Meddler(Rc<dyn Fn()>);
+
+impl Clone for Meddler {
+    fn clone(&self) -> Self {
+        (self.0)();
+        Self(self.0.clone())
+    }
+}
+
+type Action = Rc<dyn Fn()>;
+
+thread_local! {
+    /// What the wakers of this thread do; wakers must be `Send`, and these closures are not.
+    static ON_WAKE: RefCell<Vec<Option<Action>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A waker that calls a closure of this thread, and drops it with its last clone.
+fn local_waker(on_wake: impl Fn() + 'static) -> Waker {
+    struct Local(usize);
+    impl Wake for Local {
+        fn wake(self: Arc<Self>) {
+            let action = ON_WAKE.with_borrow(|actions| actions[self.0].clone());
+            action.expect("it is there until the last clone goes")();
+        }
+    }
+    impl Drop for Local {
+        fn drop(&mut self) {
+            let action = ON_WAKE.with_borrow_mut(|actions| actions[self.0].take());
+            drop(action);
+        }
+    }
+    let index = ON_WAKE.with_borrow_mut(|actions| {
+        actions.push(Some(Rc::new(on_wake)));
+        actions.len() - 1
+    });
+    Waker::from(Arc::new(Local(index)))
+}

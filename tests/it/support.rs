@@ -1,0 +1,107 @@
+//! What the tests share.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use callsoon::{Clock, EventLoop};
+
+/// A loop on virtual time.
+#[track_caller]
+pub(crate) fn virtual_loop() -> EventLoop {
+    EventLoop::builder().clock(Clock::Virtual).build()
+}
+
+/// `n` milliseconds.
+pub(crate) const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Runs one turn that does not wait, and gives how many entries it ran.
+#[track_caller]
+pub(crate) fn turn(event_loop: &EventLoop) -> usize {
+    event_loop.run_once(Some(Duration::ZERO)).unwrap().ran
+}
+
+/// Runs turns until nothing is ready, without moving the clock.
+#[track_caller]
+pub(crate) fn settle(event_loop: &EventLoop) {
+    while event_loop.next_deadline() == Some(Duration::ZERO) {
+        turn(event_loop);
+    }
+}
+
+/// A list of events that closures share.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn push(&self, event: impl fmt::Display) {
+        self.0.borrow_mut().push(event.to_string());
+    }
+
+    /// A closure that logs `event`.
+    pub(crate) fn event(&self, event: impl fmt::Display) -> Box<dyn FnOnce()> {
+        let (log, event) = (self.clone(), event.to_string());
+        Box::new(move || log.push(event))
+    }
+
+    /// Takes the events out.
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.0.take()
+    }
+
+    /// Compares the events so far, and takes them out.
+    #[track_caller]
+    pub(crate) fn expect(&self, events: &[&str]) {
+        assert_eq!(self.take(), events);
+    }
+}
+
+/// Counts how often its guards are dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Drops(Rc<Cell<usize>>);
+
+impl Drops {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn guard(&self) -> DropGuard {
+        DropGuard(self.0.clone())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.get()
+    }
+}
+
+pub(crate) struct DropGuard(Rc<Cell<usize>>);
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+/// Calls a closure when it is dropped.
+pub(crate) struct OnDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> OnDrop<F> {
+    pub(crate) fn new(action: F) -> Self {
+        Self(Some(action))
+    }
+}
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if let Some(action) = self.0.take() {
+            action();
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What stays allocated: measured with a counting allocator, in a binary of its own.
+//!
+//! Each test compares the bytes that are alive before and after, or at the peak. The tests take
+//! turns, for the counter counts the whole process.
+
+use std::alloc::System;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use callsoon::{Clock, EventLoop};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// The other threads of the test harness may allocate a little meanwhile.
+const NOISE: isize = 64 * 1024;
+
+const MILLION: u64 = 1_000_000;
+
+fn virtual_loop() -> EventLoop {
+    EventLoop::builder().clock(Clock::Virtual).build()
+}
+
+/// One test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(|failed| failed.into_inner())
+}
+
+/// How many bytes are allocated now.
+fn alive() -> isize {
+    let stats = ALLOCATOR.stats();
+    // `bytes_reallocated` is by how much blocks have grown, less by how much they have shrunk.
+    stats.bytes_allocated as isize - stats.bytes_deallocated as isize + stats.bytes_reallocated
+}
+
+#[track_caller]
+fn assert_flat(before: isize, after: isize) {
+    let grown = after - before;
+    assert!(grown < NOISE, "{grown} bytes more than before");
+}
+
+/// L11: a million timers, each cancelled before the next is made, keep no more than a handful.
+#[test]
+fn a_million_timers_created_and_cancelled_keep_memory_flat() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let before = alive();
+    let mut peak = 0;
+    for n in 0..MILLION {
+        let payload = [n; 8];
+        let timer = event_loop.call_later(Duration::from_secs(3600 + n), move || {
+            assert_eq!(payload[0], n);
+        });
+        timer.cancel();
+        if n % 1024 == 0 {
+            peak = peak.max(alive());
+        }
+    }
+    assert_flat(before, peak);
+    assert_eq!(event_loop.next_deadline(), None);
+}
+
+/// L11: the same beside a thousand timers that stay, which is what a server with timeouts does.
+#[test]
+fn a_million_cancelled_timers_beside_live_ones_keep_memory_flat() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    for n in 0..1000 {
+        event_loop.call_later(Duration::from_secs(n), || ());
+    }
+    // Once around, so that the heap has the room it takes for as many stale entries as live ones.
+    let churn = |rounds: u64| {
+        let mut peak = 0;
+        for n in 0..rounds {
+            let delay = Duration::from_secs(n * 7919 % 5000);
+            event_loop.call_later(delay, || ()).cancel();
+            if n % 1024 == 0 {
+                peak = peak.max(alive());
+            }
+        }
+        peak
+    };
+    let before = churn(10_000);
+    assert_flat(before, churn(MILLION));
+}
+
+/// One timer, re-armed a million times: later each time, as an idle timeout is.
+#[test]
+fn one_timer_rearmed_a_million_times_keeps_memory_flat() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let timer = event_loop.call_later(Duration::from_secs(1), || ());
+    let before = alive();
+    let mut peak = 0;
+    for n in 0..MILLION {
+        assert!(timer.reschedule(Duration::from_secs(n * 7919 % 100_003)));
+        if n % 1024 == 0 {
+            peak = peak.max(alive());
+        }
+    }
+    assert_flat(before, peak);
+}
+
+/// A timer that is moved in each turn in which it fires leaves nothing in the ready queue.
+#[test]
+fn a_timer_rearmed_as_it_fires_keeps_memory_flat() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let timer = event_loop.call_later(Duration::ZERO, || ());
+    let before = alive();
+    for _ in 0..100_000 {
+        let mover = timer.clone();
+        event_loop.call_soon(move || assert!(mover.reschedule(Duration::ZERO)));
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+    }
+    assert_flat(before, alive());
+}
+
+/// What a cancelled callback captured is freed at once, not when its turn comes.
+#[test]
+fn cancel_frees_what_the_closure_captured() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let before = alive();
+    let big = vec![0_u8; 8 << 20];
+    let soon = event_loop.call_soon(move || drop(big));
+    let big = vec![0_u8; 8 << 20];
+    let later = event_loop.call_later(Duration::from_secs(1), move || drop(big));
+    assert!(alive() - before >= 16 << 20);
+    soon.cancel();
+    later.cancel();
+    assert_flat(before, alive());
+}
+
+/// R11, R14: a closed loop keeps nothing, although closures, tasks and futures hold the loop.
+#[test]
+fn a_dropped_loop_frees_everything() {
+    let _alone = alone();
+    let before = alive();
+    for _ in 0..100 {
+        let event_loop = virtual_loop();
+        let (a, b, c) = (
+            event_loop.handle(),
+            event_loop.handle(),
+            event_loop.handle(),
+        );
+        event_loop.set_exception_handler(move |_, _| drop(a.clone()));
+        let future = event_loop.create_future::<()>();
+        let waiting = future.clone();
+        let _task = event_loop.create_task(async move {
+            let _loop = b;
+            waiting.await;
+        });
+        let _named = event_loop
+            .task(std::future::pending::<()>())
+            .name("x".repeat(4096))
+            .spawn();
+        future.add_done_callback(move |_| drop(c));
+        let (d, e) = (event_loop.handle(), event_loop.handle());
+        event_loop.call_later(Duration::from_secs(1), move || drop(d));
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        event_loop.call_soon(move || drop(e));
+        let remote = event_loop.remote();
+        let posted = vec![0_u8; 4096];
+        remote.call_soon_threadsafe(move || drop(posted)).unwrap();
+    }
+    assert_flat(before, alive());
+}
+
+/// Runs, one after the other, on one loop: each leaves as much as it found.
+#[test]
+fn many_runs_on_one_loop_keep_memory_flat() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let round = || {
+        let result = event_loop.run_until_complete(async {
+            callsoon::sleep(Duration::from_secs(1)).await;
+            callsoon::create_task(async { 2 }).await
+        });
+        assert_eq!(result.unwrap(), 2);
+    };
+    round();
+    let before = alive();
+    for _ in 0..10_000 {
+        round();
+    }
+    assert_flat(before, alive());
+}
