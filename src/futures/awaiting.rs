@@ -68,10 +68,10 @@ impl<T: 'static> Future<T> {
         match outcome {
             Ok(value) => Poll::Ready(value),
             Err(ResultError::Cancelled(why)) => {
-                let lp = &self.core.base().lp;
-                if !lp.unwind_step(why) {
+                // The step may be one of another loop: what is done can be awaited anywhere.
+                if !current::get().is_some_and(|running| running.unwind_step(why)) {
                     panic!(
-                        "future created at {} is cancelled, and no task of its loop awaits it that could be unwound: use outcome()",
+                        "future created at {} is cancelled, and no task awaits it that could be unwound: use outcome()",
                         self.created_at()
                     );
                 }

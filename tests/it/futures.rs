@@ -674,6 +674,17 @@ fn awaiting_a_done_future_of_another_loop_works() {
     assert_eq!(task.result().unwrap(), 8);
 }
 
+/// F15: and one that is cancelled already unwinds the task, as if it were of its own loop.
+#[test]
+fn awaiting_a_cancelled_future_of_another_loop_cancels_the_task() {
+    let (event_loop, other) = (virtual_loop(), virtual_loop());
+    let foreign = other.create_future::<u32>();
+    foreign.cancel();
+    let task = event_loop.create_task(foreign);
+    turn(&event_loop);
+    assert!(task.cancelled(), "{task:?}");
+}
+
 /// A future of another loop is refused by `run_until_complete`, too.
 #[test]
 #[should_panic(expected = "belongs to another event loop")]

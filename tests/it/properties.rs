@@ -88,7 +88,7 @@ proptest! {
         schedule_real(&event_loop.handle(), &script, &real, &handles);
         let mut model = ReadyModel::default();
         model.schedule(&script);
-        while !model.queue.is_empty() {
+        while !model.queue.is_empty() || model.stopping {
             let stopped = model.turn();
             let turn = event_loop.run_once(Some(ms(0))).unwrap();
             prop_assert_eq!(turn.stopped, stopped);
