@@ -85,16 +85,12 @@ pub(crate) trait Callback: Run {
     fn head(&self) -> &CallHead;
 }
 
-impl dyn Callback {
-    fn cancel(&self) {
-        cancel(self.head(), self);
-    }
-}
-
-/// Cancels a callback and drops its closure, unless it has run.
-fn cancel<R: Run + ?Sized>(head: &CallHead, callback: &R) {
-    if head.is_waiting() {
-        head.state.set(CallState::Cancelled);
+/// Cancels a callback, and drops its closure if that was not called yet.
+fn cancel(callback: &(impl Callback + ?Sized)) {
+    let head = callback.head();
+    let waiting = head.is_waiting();
+    head.state.set(CallState::Cancelled);
+    if waiting {
         callback.discard();
     }
 }
@@ -163,15 +159,15 @@ pub struct Handle {
 impl Handle {
     /// Keeps the callback from running, and drops its closure at once.
     ///
-    /// Does nothing once it has run or was cancelled. It works while the callback waits in the
+    /// Harmless once it has run or was cancelled. It works while the callback waits in the
     /// current turn's batch, too.
     pub fn cancel(&self) {
-        self.callback.cancel();
+        cancel(&*self.callback);
     }
 
-    /// Whether [`cancel`](Self::cancel) kept the callback from running.
+    /// Whether [`cancel`](Self::cancel) was called, be it after the callback had run.
     ///
-    /// *From asyncio:* `Handle.cancelled()`, which is true after a late `cancel()` as well.
+    /// *From asyncio:* `Handle.cancelled()`.
     pub fn cancelled(&self) -> bool {
         self.callback.head().is_cancelled()
     }
@@ -305,16 +301,14 @@ impl TimerHandle {
 
     /// Keeps the callback from running, and drops its closure at once.
     ///
-    /// Does nothing once it has run or was cancelled. What is left in the timer heap is an empty
+    /// Harmless once it has run or was cancelled. What is left in the timer heap is an empty
     /// cell, and those never make up more than half of the heap.
     pub fn cancel(&self) {
-        if self.timer.head().is_waiting() {
-            self.lp.disarm(&self.timer);
-            cancel(self.timer.head(), &*self.timer);
-        }
+        self.lp.disarm(&self.timer);
+        cancel(&*self.timer);
     }
 
-    /// Whether [`cancel`](Self::cancel) kept the callback from running.
+    /// Whether [`cancel`](Self::cancel) was called, be it after the callback had run.
     pub fn cancelled(&self) -> bool {
         self.timer.head().is_cancelled()
     }

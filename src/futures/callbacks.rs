@@ -47,6 +47,10 @@ impl<T> Action<T> {
             Self::Step(key, _) | Self::Wake(key, _) | Self::Call(key, _) => *key,
         }
     }
+
+    fn is_call(&self) -> bool {
+        matches!(self, Self::Call(..))
+    }
 }
 
 /// An await through a waker that wraps ours (`FuturesUnordered`) or is another executor's.
@@ -150,6 +154,18 @@ impl<T> Callbacks<T> {
                 list.items[position].1.as_mut()
             }
             _ => None,
+        }
+    }
+
+    /// Whether a done-callback is among them.
+    pub(super) fn has_call(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(action) => action.is_call(),
+            Self::Many(list) => {
+                let mut actions = list.items.iter().filter_map(|(_, action)| action.as_ref());
+                actions.any(Action::is_call)
+            }
         }
     }
 

@@ -151,6 +151,7 @@ impl<T: 'static> Shared<T> {
                 _ => unreachable!("it was pending"),
             }
         };
+        let refused = self.base.lp.is_closed() && callbacks.has_call();
         match callbacks {
             Callbacks::None => {}
             Callbacks::One(action) => self.fire(me, action),
@@ -160,10 +161,14 @@ impl<T: 'static> Shared<T> {
                 }
             }
         }
+        if refused {
+            // Only now, when everybody else has been woken.
+            self.base.lp.accepts();
+        }
         Ok(())
     }
 
-    #[track_caller]
+    /// Does what was registered, but for what a closed loop refuses.
     fn fire(&self, me: &FutureRef<T>, action: Action<T>) {
         let lp = &self.base.lp;
         match action {
@@ -176,8 +181,10 @@ impl<T: 'static> Shared<T> {
                 lp.guard("waker", self.base.site, || waker.wake());
             }
             Action::Call(_, callback) => {
-                callback.bind(Future::new(me.clone()));
-                lp.push(callback);
+                if !lp.is_closed() {
+                    callback.bind(Future::new(me.clone()));
+                    lp.push(callback);
+                }
             }
         }
     }
@@ -259,10 +266,15 @@ impl<T: 'static> Shared<T> {
     ) -> CallbackId {
         let id = self.base.lp.next_registration();
         let callback = WhenDone::create(Location::caller(), callback);
-        if let Err(action) = self.register(Action::Call(Key::new(id), callback)) {
+        if let Err(action) = self.register(Action::Call(Key::new(id), callback))
+            && self.base.lp.accepts()
+        {
             self.fire(me, action);
         }
-        CallbackId(id)
+        CallbackId {
+            loop_id: self.base.lp.id,
+            id,
+        }
     }
 
     /// Appends to the callbacks, or gives the action back when there is nothing left to wait for.
@@ -368,7 +380,7 @@ impl<T: 'static> AnyFuture for Promise<T> {
 
     fn notify(self: Pin<Rc<Self>>, callback: Box<dyn FnOnce()>) -> u64 {
         let me: FutureRef<T> = self.clone();
-        self.shared.add_done_callback(&me, |_| callback()).0
+        self.shared.add_done_callback(&me, |_| callback()).id
     }
 
     fn remove_callback(&self, id: u64) -> bool {

@@ -81,7 +81,11 @@ pub struct Future<T: 'static> {
 
 /// Identifies a done-callback; see [`Future::add_done_callback`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallbackId(pub(crate) u64);
+pub struct CallbackId {
+    /// Ids are unique within a loop.
+    loop_id: u64,
+    pub(crate) id: u64,
+}
 
 impl<T: 'static> Future<T> {
     pub(crate) fn new(core: FutureRef<T>) -> Self {
@@ -281,6 +285,10 @@ impl<T: 'static> Future<T> {
     /// *Order:* callbacks and awaiting tasks run in the turn after the future is done, in the order
     /// of registration. If it is done already, the callback runs in the next turn.
     ///
+    /// A callback that holds the future it waits for keeps it in memory until it is done. That is no
+    /// leak for a task, which is done with its loop at the latest; a promise that nobody will
+    /// complete is one.
+    ///
     /// # Panics
     ///
     /// If the future is done and the loop is closed.
@@ -313,7 +321,7 @@ impl<T: 'static> Future<T> {
     /// *From asyncio:* `Future.remove_done_callback()`. Differences: it takes the id of one
     /// registration, not the callback.
     pub fn remove_done_callback(&self, id: CallbackId) -> bool {
-        self.core.remove_callback(id.0)
+        id.loop_id == self.core.base().lp.id && self.core.remove_callback(id.id)
     }
 
     /// Gives a handle that has the result to itself: awaiting it moves the result out, and needs no

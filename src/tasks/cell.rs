@@ -361,7 +361,7 @@ where
 
     fn notify(self: Pin<Rc<Self>>, callback: Box<dyn FnOnce()>) -> u64 {
         let me: FutureRef<B::Output> = self.clone();
-        self.shared.add_done_callback(&me, |_| callback()).0
+        self.shared.add_done_callback(&me, |_| callback()).id
     }
 
     fn remove_callback(&self, id: u64) -> bool {

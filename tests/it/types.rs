@@ -99,7 +99,7 @@ fn awaits_are_unpin() {
 fn hot_handles_are_small() {
     assert_eq!(size_of::<LoopHandle>(), 8);
     assert_eq!(size_of::<RemoteHandle>(), 8);
-    assert_eq!(size_of::<CallbackId>(), 8);
+    assert_eq!(size_of::<CallbackId>(), 16);
     assert_eq!(size_of::<CancelledError>(), 8);
     assert_eq!(size_of::<PanicError>(), 8);
     assert_eq!(size_of::<Handle>(), 16);
