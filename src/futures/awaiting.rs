@@ -14,7 +14,7 @@ use std::{mem, ptr};
 use futures_core::FusedFuture;
 
 use super::callbacks::{Action, ForeignWait, Key};
-use super::{Future, State, same};
+use super::{Future, Shared, State, same};
 use crate::errors::ResultError;
 use crate::event_loop::{LoopState, current};
 use crate::tasks::TaskRef;
@@ -32,19 +32,25 @@ impl<T: 'static> Future<T> {
     /// Waits until the future is done, and no more: the outcome is the caller's to look at.
     ///
     /// Pending without any effect while the task is being unwound.
+    #[inline]
     #[track_caller]
     pub(super) fn poll_done(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let lp = &self.core.base().lp;
+        let shared = self.shared();
+        let lp = &shared.base.lp;
         if lp.step.is_unwinding() {
             return Poll::Pending;
         }
-        if self.shared().is_pending() {
-            self.register(lp, cx);
-            return Poll::Pending;
+        if !shared.is_pending() {
+            // The registration went when the future was completed.
+            self.registration.set(0);
+            return Poll::Ready(());
         }
-        // The registration went when the future was completed.
-        self.registration.set(0);
-        Poll::Ready(())
+        if self.registration.get() == 0 && lp.step.is_direct(cx.waker()) {
+            self.register_first(shared, cx);
+        } else {
+            self.register(cx);
+        }
+        Poll::Pending
     }
 
     /// An await that moves the result out.
@@ -103,9 +109,30 @@ impl<T: 'static> Future<T> {
         }
     }
 
-    /// Makes sure that the poll that is going on is repeated when the future is done.
+    /// Has the step that is going on repeated when the future is done; the usual case.
     #[track_caller]
-    fn register(&self, lp: &Rc<LoopState>, cx: &Context<'_>) {
+    fn register_first(&self, shared: &Shared<T>, cx: &Context<'_>) {
+        let lp = &shared.base.lp;
+        let Some(task) = lp.current_task() else {
+            return self.register_foreign(lp, cx);
+        };
+        let me = self.any();
+        if ptr::addr_eq(&*me, &*task) {
+            return self.misuse(lp, cx, Misuse::Itself);
+        }
+        task.head().awaits(lp, me, true);
+        let id = lp.next_registration();
+        if shared.register(Action::Step(Key::new(id), task)).is_ok() {
+            self.registration.set(id);
+        }
+    }
+
+    /// Makes sure that the poll that is going on is repeated when the future is done; the other
+    /// cases.
+    #[cold]
+    #[track_caller]
+    fn register(&self, cx: &Context<'_>) {
+        let lp = &self.core.base().lp;
         if !lp.step.is_direct(cx.waker()) {
             return self.register_foreign(lp, cx);
         }
@@ -261,10 +288,15 @@ fn same_task(a: &Option<TaskRef>, b: &Option<TaskRef>) -> bool {
 impl<T: Clone + 'static> std::future::Future for Future<T> {
     type Output = T;
 
+    #[inline]
     #[track_caller]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        if self.core.base().handles.get() == 1 {
+            // Nobody else could ask for it.
+            return self.poll_moving(cx);
+        }
         ready!(self.poll_done(cx));
-        self.unwrap_result(self.clone_or_take())
+        self.unwrap_result(self.result())
     }
 }
 

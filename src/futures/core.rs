@@ -133,25 +133,18 @@ impl<T: 'static> Shared<T> {
     }
 
     /// Leaves `Pending` for `outcome`, and queues or wakes whatever waits for that, in the order of
-    /// registration. Gives `outcome` back if it was not pending.
+    /// registration.
     ///
-    /// `me` is the future that this is the inside of.
+    /// `me` is the future that this is the inside of. It is pending, and so nobody up the stack looks
+    /// at its result.
     #[track_caller]
-    pub(crate) fn finish(&self, me: &FutureRef<T>, outcome: Inner<T>) -> Result<(), Inner<T>> {
-        let callbacks = {
-            // Borrowed only while somebody up the stack looks at the result, so it is not pending.
-            let Ok(mut inner) = self.inner.try_borrow_mut() else {
-                return Err(outcome);
-            };
-            if !matches!(&*inner, Inner::Pending(_)) {
-                return Err(outcome);
-            }
-            match mem::replace(&mut *inner, outcome) {
-                Inner::Pending(callbacks) => callbacks,
-                _ => unreachable!("it was pending"),
-            }
+    pub(crate) fn finish(&self, me: &FutureRef<T>, outcome: Inner<T>) {
+        let before = mem::replace(&mut *self.inner.borrow_mut(), outcome);
+        let Inner::Pending(callbacks) = before else {
+            unreachable!("a future is completed once");
         };
-        let refused = self.base.lp.is_closed() && callbacks.has_call();
+        let lp = &self.base.lp;
+        let refused = lp.is_closed() && callbacks.has_call();
         match callbacks {
             Callbacks::None => {}
             Callbacks::One(action) => self.fire(me, action),
@@ -163,12 +156,12 @@ impl<T: 'static> Shared<T> {
         }
         if refused {
             // Only now, when everybody else has been woken.
-            self.base.lp.accepts();
+            lp.accepts();
         }
-        Ok(())
     }
 
     /// Does what was registered, but for what a closed loop refuses.
+    #[inline]
     fn fire(&self, me: &FutureRef<T>, action: Action<T>) {
         let lp = &self.base.lp;
         match action {
@@ -190,21 +183,19 @@ impl<T: 'static> Shared<T> {
     }
 
     #[track_caller]
-    pub(crate) fn set_result(
+    pub(super) fn set_result(
         &self,
         me: &FutureRef<T>,
         value: T,
     ) -> Result<(), InvalidStateError<T>> {
-        self.finish(me, Inner::Ready(value)).map_err(|refused| {
-            let reason = match self.state() {
-                State::Cancelled => Refused::Cancelled,
-                _ => Refused::Done,
-            };
-            match refused {
-                Inner::Ready(value) => InvalidStateError::new(value, reason),
-                _ => unreachable!("it comes back as it was given"),
+        match self.state() {
+            State::Pending => {
+                self.finish(me, Inner::Ready(value));
+                Ok(())
             }
-        })
+            State::Cancelled => Err(InvalidStateError::new(value, Refused::Cancelled)),
+            _ => Err(InvalidStateError::new(value, Refused::Done)),
+        }
     }
 
     /// Looks at the outcome. Marks it as seen.
@@ -366,12 +357,13 @@ impl<T: 'static> AnyFuture for Promise<T> {
     fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
         let me: FutureRef<T> = self;
         let shared = me.shared();
-        let cancelled = shared.finish(&me, Inner::Cancelled(why)).is_ok();
-        if !cancelled {
+        if !shared.is_pending() {
             // As in asyncio, an attempt to cancel counts as a look.
             shared.base.observed.set(true);
+            return false;
         }
-        cancelled
+        shared.finish(&me, Inner::Cancelled(why));
+        true
     }
 
     fn accepts_cancel(&self) -> bool {
