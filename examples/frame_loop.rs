@@ -1,7 +1,7 @@
 //! The loop as a guest: a game with a frame loop of its own runs it, turn by turn, on its thread.
 //!
-//! You will see five frames: "loading", the level once a worker thread has read it, and a ball that
-//! moves every 20 ms. The game draws at most 60 frames a second and sleeps when nothing is to do.
+//! You will see "loading", the level once a worker thread has read it, and a ball that moves every
+//! 20 ms. The game draws at most 60 frames a second, and sleeps when there is nothing to do.
 //!
 //! ```text
 //! cargo run --example frame_loop
@@ -31,8 +31,7 @@ fn main() {
         remote.call_soon_threadsafe(move || start(level)).is_ok()
     });
 
-    let mut frames = 0;
-    let mut next_frame = Instant::now();
+    let (mut frames, mut next_frame) = (0, Instant::now());
     loop {
         if Instant::now() >= next_frame
             && let Some(picture) = PICTURE.take()
