@@ -1,8 +1,8 @@
-//! What runs on this thread.
+//! What runs on this thread, and which loops live on it.
 
 use std::cell::RefCell;
 use std::panic::Location;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use super::state::LoopState;
 
@@ -10,12 +10,15 @@ use super::state::LoopState;
 thread_local! {
     /// The loop that runs on this thread, while it does.
     static CURRENT: RefCell<Option<Rc<LoopState>>> = const { RefCell::new(None) };
+    /// The open loops of this thread that other threads may post to, with their ids.
+    static LOCAL: RefCell<Vec<(u64, Weak<LoopState>)>> = const { RefCell::new(Vec::new()) };
 }
 
 #[cfg(loom)]
 loom::thread_local! {
     // The same; loom runs all threads of a model on one.
     static CURRENT: RefCell<Option<Rc<LoopState>>> = RefCell::new(None);
+    static LOCAL: RefCell<Vec<(u64, Weak<LoopState>)>> = RefCell::new(Vec::new());
 }
 
 /// Looks at the running loop. `look` calls no user code: the slot is borrowed.
@@ -36,6 +39,32 @@ pub(crate) fn with<R>(look: impl FnOnce(Option<&Rc<LoopState>>) -> R) -> R {
 /// The running loop.
 pub(crate) fn get() -> Option<Rc<LoopState>> {
     with(|current| current.cloned())
+}
+
+/// The loop with this id, if it lives on this thread and is open. What is posted to it here need not
+/// go through its mailbox.
+pub(crate) fn local(loop_id: u64) -> Option<Rc<LoopState>> {
+    let running = with(|current| current.filter(|lp| lp.id == loop_id).cloned());
+    let found = running.or_else(|| {
+        LOCAL
+            .try_with(|local| {
+                let local = local.borrow();
+                let (_, lp) = local.iter().find(|(id, _)| *id == loop_id)?;
+                lp.upgrade()
+            })
+            .ok()?
+    });
+    found.filter(|lp| !lp.is_closed())
+}
+
+/// Makes a loop known to [`local`].
+pub(super) fn make_local(loop_id: u64, lp: Weak<LoopState>) {
+    let _ = LOCAL.try_with(|local| local.borrow_mut().push((loop_id, lp)));
+}
+
+/// The loop is closed.
+pub(super) fn forget_local(loop_id: u64) {
+    let _ = LOCAL.try_with(|local| local.borrow_mut().retain(|(id, _)| *id != loop_id));
 }
 
 /// Where the run was started that goes on on this thread, if one does.

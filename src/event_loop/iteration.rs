@@ -32,7 +32,8 @@ pub enum RunEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
-    /// How many callbacks and task steps it ran.
+    /// How many entries of the ready queue it worked off: callbacks, cancelled ones included, and
+    /// steps of tasks.
     pub ran: usize,
     /// Whether `stop()` was called in it, or before it: a host would leave its own loop.
     pub stopped: bool,
@@ -185,13 +186,13 @@ impl LoopState {
         self.ready.borrow_mut().extend(entries);
     }
 
-    /// Queues what the loop's own thread posts in a run, behind all that was posted before.
+    /// Queues what the loop's own thread posts, behind all that was posted before.
     pub(super) fn queue_mail(&self, posted: Posted) {
         if self.has_mail() {
             self.take_mail();
         }
         self.mail.borrow_mut().push_back(posted);
-        self.ready.borrow_mut().push_back(self.next_mail());
+        self.push(self.next_mail());
     }
 
     fn next_mail(&self) -> Ready {

@@ -130,10 +130,7 @@ impl RemoteHandle {
     {
         // Boxed before the lock is taken; unboxed again if the loop turns out to be closed.
         let callback = Box::new(callback);
-        if let Some(lp) = current::get()
-            && lp.id == self.remote.loop_id
-            && !lp.is_closed()
-        {
+        if let Some(lp) = current::local(self.remote.loop_id) {
             lp.queue_mail(Posted::Call(callback));
             return Ok(());
         }
@@ -146,8 +143,11 @@ impl RemoteHandle {
     ///
     /// Does nothing when the loop is closed.
     pub fn stop(&self) {
-        // A closed loop stands still already.
-        let _ = self.remote.post((), |()| Posted::Stop);
+        match current::local(self.remote.loop_id) {
+            Some(lp) => lp.queue_mail(Posted::Stop),
+            // A closed loop stands still already.
+            None => drop(self.remote.post((), |()| Posted::Stop)),
+        }
     }
 
     /// Whether the loop is closed.

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ enum Life {
 }
 
 pub(crate) struct LoopState {
+    /// This loop itself.
+    me: Weak<LoopState>,
     /// Unique in the process.
     pub(crate) id: u64,
     /// Where the loop was made.
@@ -85,7 +87,8 @@ pub(crate) struct LoopState {
 
 impl LoopState {
     pub(super) fn new(clock: Clock, site: &'static Location<'static>) -> Rc<Self> {
-        Rc::new(Self {
+        Rc::new_cyclic(|me| Self {
+            me: me.clone(),
             id: crate::ids::next_loop(),
             site,
             life: Cell::new(Life::Open),
@@ -248,6 +251,8 @@ impl LoopState {
             let remote = Remote::new(self.id, self.site);
             if self.life.get() == Life::Closed {
                 remote.mailbox.close();
+            } else {
+                current::make_local(self.id, self.me.clone());
             }
             Arc::new(remote)
         })
@@ -351,6 +356,7 @@ impl LoopState {
             }
         }
         self.life.set(Life::Closed);
+        current::forget_local(self.id);
         let posted = self.remote.get().map(|remote| remote.mailbox.close());
         for item in posted.into_iter().flatten() {
             self.drop_user(item);

@@ -78,14 +78,9 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let here = current::with(|running| match running {
-            Some(running) if running.id == self.remote.loop_id => {
-                running.wake(self.key());
-                true
-            }
-            _ => false,
-        });
-        if !here && self.target.begin_post() {
+        if let Some(lp) = current::local(self.remote.loop_id) {
+            lp.wake(self.key());
+        } else if self.target.begin_post() {
             // A closed loop has no tasks to wake.
             let _ = self.remote.post(self.clone(), Posted::Wake);
         }

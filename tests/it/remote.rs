@@ -142,19 +142,37 @@ fn on_the_loops_own_thread_it_is_call_soon() {
     assert_eq!(*events.lock().unwrap(), [(0, 0), (0, 1), (0, 2), (0, 3)]);
 }
 
-/// L14, DIFFERENCE: outside a run the loop's own thread is one among others: what it posts joins the
-/// queue at the next turn, behind what it schedules with `call_soon` meanwhile. (A `RemoteHandle`
-/// cannot reach a loop that does not run; `call_soon` is at hand there.)
+/// L14: on the loop's own thread it is `call_soon`, outside a run as well.
 #[test]
-fn outside_a_run_posted_callbacks_come_after_scheduled_ones() {
+fn outside_a_run_posted_and_scheduled_callbacks_share_one_queue() {
     let (event_loop, events) = (virtual_loop(), Events::default());
     let event = |n| {
         let log = events.clone();
         move || log.lock().unwrap().push((0, n))
     };
-    event_loop.remote().call_soon_threadsafe(event(2)).unwrap();
-    event_loop.call_soon(event(1));
-    assert_eq!(turn(&event_loop), 2);
+    event_loop.remote().call_soon_threadsafe(event(1)).unwrap();
+    event_loop.call_soon(event(2));
+    event_loop.remote().call_soon_threadsafe(event(3)).unwrap();
+    assert_eq!(turn(&event_loop), 3);
+    assert_eq!(*events.lock().unwrap(), [(0, 1), (0, 2), (0, 3)]);
+}
+
+/// The same while another loop of the thread runs.
+#[test]
+fn posting_to_a_loop_of_the_same_thread_keeps_the_order() {
+    let (outer, inner, events) = (virtual_loop(), virtual_loop(), Events::default());
+    let event = |n| {
+        let log = events.clone();
+        move || log.lock().unwrap().push((0, n))
+    };
+    let (handle, first, second) = (inner.handle(), event(1), event(2));
+    outer.call_soon(move || {
+        handle.remote().call_soon_threadsafe(first).unwrap();
+        handle.call_soon(second);
+    });
+    turn(&outer);
+    assert_eq!(*events.lock().unwrap(), []);
+    turn(&inner);
     assert_eq!(*events.lock().unwrap(), [(0, 1), (0, 2)]);
 }
 
