@@ -94,7 +94,9 @@ impl LoopHandle {
     /// *Order:* runs in the first turn that starts at or after the deadline, behind what was queued
     /// for that turn before.
     ///
-    /// A delay beyond the clock's range (584 years) never ends.
+    /// A delay beyond the clock's range (584 years) never ends. On the monotonic clock a loop that
+    /// sleeps may be up to half a millisecond late, so that deadlines near one another cost one
+    /// wake-up; it is never early.
     ///
     /// # Panics
     ///

@@ -185,7 +185,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// A callback in the timer heap, or on its way from there through the ready queue.
+/// A callback that waits for its deadline, or is on its way from there through the ready queue.
 pub(crate) trait TimerCallback: Callback {
     fn timer(&self) -> &TimerState;
 }
@@ -301,8 +301,8 @@ impl TimerHandle {
 
     /// Keeps the callback from running, and drops its closure at once.
     ///
-    /// Harmless once it has run or was cancelled. What is left in the timer heap is an empty
-    /// cell, and those never make up more than half of the heap.
+    /// Harmless once it has run or was cancelled. What is left among the timers is an
+    /// empty cell, and those are never more than half of them.
     pub fn cancel(&self) {
         self.lp.disarm(&self.timer);
         cancel(&*self.timer);

@@ -41,6 +41,10 @@ pub struct Turn {
     pub idle: bool,
 }
 
+/// How much later than a deadline a sleeping loop may wake up: deadlines that are this near one
+/// another cost one wake-up. asyncio's loop rounds up to a millisecond.
+const WAKE_SLACK: Duration = Duration::from_micros(500);
+
 /// How long the turn that is about to begin may wait for something to do.
 #[derive(Clone, Copy)]
 pub(crate) enum Patience {
@@ -137,7 +141,10 @@ impl LoopState {
         }
         if let Some(next) = next {
             let left = next.saturating_sub(self.time.now());
-            limit = limit.min(Duration::from_nanos(left));
+            if left == 0 {
+                return;
+            }
+            limit = limit.min(Duration::from_nanos(left) + WAKE_SLACK);
         }
         if !limit.is_zero() {
             self.remote().mailbox.wait(Some(limit));

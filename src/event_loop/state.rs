@@ -19,7 +19,7 @@ use super::exceptions::{ExceptionContext, ExceptionHandler};
 use super::handles::{Callback, Soon, Timer, TimerRef};
 use super::ready::{Ready, Run};
 use super::remote::{Posted, Remote};
-use super::timers::TimerHeap;
+use super::timers::Timers;
 use crate::cancellation::CancelledError;
 use crate::futures::AnyRef;
 use crate::tasks::{StepState, TaskHandle, TaskTable};
@@ -55,7 +55,7 @@ pub(crate) struct LoopState {
     pub(super) inbox: RefCell<Vec<Posted>>,
     /// The entry that stands for mail.
     pub(super) next_mail: OnceCell<Ready>,
-    pub(super) timers: RefCell<TimerHeap>,
+    pub(super) timers: RefCell<Timers>,
     /// Every unfinished task: the loop owns them, so that none is lost.
     pub(crate) tasks: RefCell<TaskTable>,
     pub(super) time: TimeSource,
@@ -122,6 +122,7 @@ impl LoopState {
     /// # Panics
     ///
     /// If the loop is closed.
+    #[inline]
     #[track_caller]
     pub(crate) fn push(&self, entry: Ready) {
         if self.life.get() == Life::Closed || self.has_hook.get() {
