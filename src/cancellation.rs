@@ -47,6 +47,28 @@ struct Details {
 }
 
 /// Who was asked to stop.
+///
+/// *From asyncio:* nothing; a Python program cannot tell.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{CancelOrigin, EventLoop};
+///
+/// let event_loop = EventLoop::new();
+/// let future = event_loop.create_future::<()>();
+/// let shared = future.clone();
+/// let waiter = event_loop.create_task(async move { shared.await });
+/// let asked = event_loop.create_task(async {});
+/// future.cancel();
+/// asked.cancel();
+///
+/// let outcome = event_loop.run_until_complete(waiter.outcome())?;
+/// assert_eq!(outcome.unwrap_err().origin(), CancelOrigin::Awaited);
+/// let outcome = event_loop.run_until_complete(asked.outcome())?;
+/// assert_eq!(outcome.unwrap_err().origin(), CancelOrigin::Requested);
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CancelOrigin {
@@ -63,7 +85,23 @@ pub enum CancelOrigin {
 impl CancelledError {
     /// Makes an error with a message, as if `cancel()` had been called here.
     ///
+    /// It is for functions of one's own that report a cancellation as a value.
+    ///
     /// *From asyncio:* `CancelledError("...")`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::CancelledError;
+    ///
+    /// fn accept(stopping: bool) -> Result<u32, CancelledError> {
+    ///     if stopping {
+    ///         return Err(CancelledError::new("server is stopping"));
+    ///     }
+    ///     Ok(1)
+    /// }
+    /// assert_eq!(accept(true).unwrap_err().message(), Some("server is stopping"));
+    /// ```
     #[track_caller]
     pub fn new(message: impl Into<String>) -> Self {
         Self::at(Some(message.into().into()), Location::caller())
@@ -98,28 +136,89 @@ impl CancelledError {
         Self(Rc::new(details))
     }
 
-    /// The message given to [`cancel_with`](crate::Future::cancel_with), if there was one.
+    /// Gives the message given to [`cancel_with`](crate::Future::cancel_with), if there was one; for a
+    /// panic, what that said.
     ///
     /// *From asyncio:* `exc.args[0]`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let task = event_loop.create_task(async {});
+    /// task.cancel_with("timed out");
+    /// let outcome = event_loop.run_until_complete(task.outcome())?;
+    /// assert_eq!(outcome.unwrap_err().message(), Some("timed out"));
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
     }
 
-    /// Who was asked to stop: this task, or something it awaited.
+    /// Says who was asked to stop: this future or task, or something it awaited.
     ///
     /// *From asyncio:* nothing; a Python program cannot tell.
+    ///
+    /// # Examples
+    ///
+    /// A task that meant to go on can tell its own end from that of a helper:
+    ///
+    /// ```
+    /// use callsoon::{CancelOrigin, EventLoop};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let helper = event_loop.create_future::<()>();
+    /// let awaited = helper.clone();
+    /// let task = event_loop.create_task(async move { awaited.await });
+    /// helper.cancel();
+    /// let outcome = event_loop.run_until_complete(task.outcome())?;
+    /// assert_eq!(outcome.unwrap_err().origin(), CancelOrigin::Awaited);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn origin(&self) -> CancelOrigin {
         self.0.origin
     }
 
-    /// Where in the source `cancel()` was called.
+    /// Gives the place in the source where `cancel()` was called; for a panic, where the task was
+    /// created.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{EventLoop, ResultError};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let future = event_loop.create_future::<()>();
+    /// let line = line!() + 1;
+    /// future.cancel();
+    /// let Err(ResultError::Cancelled(why)) = future.result() else { unreachable!() };
+    /// assert_eq!(why.location().line(), line);
+    /// ```
     pub fn location(&self) -> &'static Location<'static> {
         self.0.location
     }
 
-    /// The panic, if it was a panic and not a cancellation that ended the task.
+    /// Gives the panic, if it was a panic and not a cancellation that ended the task.
     ///
     /// Only an error that comes from `outcome()` can hold one.
+    ///
+    /// *From asyncio:* nothing; there whatever was raised is awaited alike.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let task = event_loop.create_task(async { assert!(2 + 2 == 5, "bad sum") });
+    /// let error = event_loop.run_until_complete(task.outcome())?.unwrap_err();
+    /// assert_eq!(error.panic().map(|panic| panic.message()), Some("bad sum"));
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn panic(&self) -> Option<&PanicError> {
         self.0.panic.as_ref()
     }

@@ -13,7 +13,23 @@ use crate::event_loop::DeadlockReport;
 
 /// Why a future has no result to give.
 ///
-/// *From asyncio:* `InvalidStateError` (pending) and `CancelledError`, as one enum to match on.
+/// *From asyncio:* the `InvalidStateError` and `CancelledError` that `Future.result()` raises, as one
+/// enum to match on. `Panicked` and `Taken` have no counterpart.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{EventLoop, ResultError};
+///
+/// let event_loop = EventLoop::new();
+/// let future = event_loop.create_future::<u32>();
+/// let answer = match future.result() {
+///     Ok(value) => value.to_string(),
+///     Err(ResultError::NotReady) => "ask again later".to_owned(),
+///     Err(gone) => gone.to_string(),
+/// };
+/// assert_eq!(answer, "ask again later");
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ResultError {
@@ -51,6 +67,19 @@ impl std::error::Error for ResultError {
 /// A result was offered to a future that accepts none; the value comes back in the error.
 ///
 /// *From asyncio:* `InvalidStateError`, or the `RuntimeError` of `Task.set_result`.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::EventLoop;
+///
+/// let event_loop = EventLoop::new();
+/// let future = event_loop.create_future();
+/// future.cancel();
+/// let refused = future.set_result("late").unwrap_err();
+/// assert_eq!(refused.to_string(), "future is cancelled");
+/// assert_eq!(refused.into_value(), "late");
+/// ```
 pub struct InvalidStateError<T> {
     value: T,
     reason: Refused,
@@ -70,11 +99,43 @@ impl<T> InvalidStateError<T> {
     }
 
     /// Gives back the value that was refused.
+    ///
+    /// *From asyncio:* nothing; there the caller still has the value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// struct Connection(u32); // precious, and not `Clone`
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let waiting = event_loop.create_future();
+    /// waiting.cancel(); // whoever asked for it has gone
+    /// let Err(refused) = waiting.set_result(Connection(7)) else { unreachable!() };
+    /// let back_to_the_pool = refused.into_value();
+    /// assert_eq!(back_to_the_pool.0, 7);
+    /// ```
     pub fn into_value(self) -> T {
         self.value
     }
 
     /// Looks at the value that was refused.
+    ///
+    /// *From asyncio:* nothing; there the caller still has the value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let future = event_loop.create_future();
+    /// future.set_result("first")?;
+    /// let refused = future.set_result("second").unwrap_err();
+    /// assert_eq!(format!("{refused}: {}", refused.value()), "future has a result already: second");
+    /// # Ok::<(), callsoon::InvalidStateError<&str>>(())
+    /// ```
     pub fn value(&self) -> &T {
         &self.value
     }
@@ -110,6 +171,23 @@ impl<T> std::error::Error for InvalidStateError<T> {}
 /// A panic of user code, kept as a value.
 ///
 /// *From asyncio:* an arbitrary exception that ended a task or a callback.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{EventLoop, ResultError};
+///
+/// async fn broken() -> u32 {
+///     panic!("no such table")
+/// }
+///
+/// let event_loop = EventLoop::new();
+/// let task = event_loop.create_task(broken());
+/// event_loop.run_once(None)?; // the loop goes on
+/// let Err(ResultError::Panicked(panic)) = task.result() else { unreachable!() };
+/// assert!(panic.to_string().ends_with("panicked: no such table"));
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
 #[derive(Clone)]
 pub struct PanicError(Rc<PanicDetails>);
 
@@ -153,17 +231,76 @@ impl PanicError {
         }))
     }
 
-    /// What the panic said, if it said it in text.
+    /// Gives what the panic said; if its payload is no text, a remark that says so.
+    ///
+    /// *From asyncio:* `str(exception)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{cell::RefCell, rc::Rc};
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let log = Rc::new(RefCell::new(String::new()));
+    /// let heard = log.clone();
+    /// event_loop.set_exception_handler(move |_, context| {
+    ///     *heard.borrow_mut() = context.panic().map_or("", |panic| panic.message()).to_owned();
+    /// });
+    /// event_loop.call_soon(|| panic!("no such {}", "table"));
+    /// event_loop.run_once(None)?;
+    /// assert_eq!(*log.borrow(), "no such table");
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// Where the task or callback that panicked was created.
+    /// Gives the place where the task or callback that panicked was created.
+    ///
+    /// *From asyncio:* nothing; a traceback ends at the loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{EventLoop, ResultError};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let task = event_loop.create_task(async { assert!(2 + 2 == 5) });
+    /// event_loop.run_once(None)?;
+    /// let Err(ResultError::Panicked(panic)) = task.result() else { unreachable!() };
+    /// assert_eq!(panic.created_at(), task.created_at());
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn created_at(&self) -> &'static Location<'static> {
         self.0.created_at
     }
 
-    /// Moves the payload out, for `std::panic::resume_unwind`; there is one for all clones.
+    /// Moves the payload out, for `std::panic::resume_unwind` or to downcast it; there is one for all
+    /// clones, and `None` once it is gone.
+    ///
+    /// *From asyncio:* the exception object itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{EventLoop, ResultError};
+    ///
+    /// struct ErrorCode(i32);
+    ///
+    /// fn fails(code: i32) {
+    ///     std::panic::panic_any(ErrorCode(code))
+    /// }
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let task = event_loop.create_task(async { fails(2) });
+    /// event_loop.run_once(None)?;
+    /// let Err(ResultError::Panicked(panic)) = task.result() else { unreachable!() };
+    /// let payload = panic.take_payload().and_then(|payload| payload.downcast::<ErrorCode>().ok());
+    /// assert_eq!(payload.map(|code| code.0), Some(2));
+    /// assert!(panic.take_payload().is_none());
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
         self.0.payload.borrow_mut().take()
     }
@@ -202,6 +339,24 @@ impl fmt::Display for PanicError {
 impl std::error::Error for PanicError {}
 
 /// Why a run of the loop gave no result.
+///
+/// *From asyncio:* the `RuntimeError`s of `run_until_complete()` and `run_forever()`, and the
+/// `CancelledError` that comes out of the former. `Deadlock` and `Taken` have no counterpart.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{Clock, EventLoop, RunError};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let future = event_loop.create_future::<u32>();
+/// let error = event_loop.run_until_complete(&future).unwrap_err();
+/// assert!(matches!(error, RunError::Deadlock(_))); // nobody will ever complete it
+///
+/// future.cancel();
+/// let error = event_loop.run_until_complete(&future).unwrap_err();
+/// assert!(matches!(error, RunError::Cancelled(_)));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RunError {
@@ -250,10 +405,39 @@ impl std::error::Error for RunError {
 /// Something was posted to a loop that is closed; what was posted comes back in the error.
 ///
 /// *From asyncio:* `RuntimeError: Event loop is closed`.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::EventLoop;
+///
+/// let event_loop = EventLoop::new();
+/// let remote = event_loop.remote();
+/// event_loop.close();
+/// let refused = remote.call_soon_threadsafe(|| ()).unwrap_err();
+/// assert_eq!(refused.to_string(), "event loop is closed");
+/// ```
 pub struct LoopClosedError<F>(pub(crate) F);
 
 impl<F> LoopClosedError<F> {
     /// Gives back what was posted.
+    ///
+    /// *From asyncio:* nothing; there the caller still has the callback.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let remote = event_loop.remote();
+    /// event_loop.close();
+    /// let last_words = String::from("good bye");
+    /// if let Err(refused) = remote.call_soon_threadsafe(move || drop(last_words)) {
+    ///     let clean_up = refused.into_inner();
+    ///     clean_up(); // here, as the loop will not
+    /// }
+    /// ```
     pub fn into_inner(self) -> F {
         self.0
     }
@@ -276,6 +460,14 @@ impl<F> std::error::Error for LoopClosedError<F> {}
 /// No event loop runs on this thread.
 ///
 /// *From asyncio:* `RuntimeError: no running event loop`.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{NoRunningLoopError, try_get_running_loop};
+///
+/// assert_eq!(try_get_running_loop(), Err(NoRunningLoopError));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRunningLoopError;
 

@@ -6,13 +6,13 @@ use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cancellation::CancelledError;
 use crate::errors::{ResultError, RunError};
 use crate::event_loop::{Builder, EventLoop, ExceptionContext, LoopHandle, Patience};
 use crate::futures::{AnyRef, FutureCore};
-use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, Stepper, TaskCell, TaskHandle};
+use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, Stepper, TaskCell};
 
 /// How long a runner that ends waits for cancelled tasks to clean up.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,6 +79,19 @@ pub struct Runner {
 
 impl Runner {
     /// Makes a runner whose loop is made when it is needed.
+    ///
+    /// *From asyncio:* `Runner()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::Runner;
+    ///
+    /// let mut runner = Runner::new();
+    /// let same_loop = runner.get_loop()?;
+    /// assert!(runner.run(async { callsoon::get_running_loop() })? == same_loop);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn new() -> Self {
         Self::with(Builder::default())
     }
@@ -86,6 +99,18 @@ impl Runner {
     /// Makes a runner whose loop has other settings.
     ///
     /// *From asyncio:* `Runner(loop_factory=...)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use callsoon::{Clock, EventLoop, Runner, sleep};
+    ///
+    /// let mut runner = Runner::with(EventLoop::builder().clock(Clock::Virtual));
+    /// runner.run(sleep(Duration::from_secs(3600)))?; // in no time
+    /// assert_eq!(runner.get_loop()?.time(), Duration::from_secs(3600));
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn with(builder: Builder) -> Self {
         Self {
             builder,
@@ -95,20 +120,56 @@ impl Runner {
         }
     }
 
-    /// Sets how long [`close`](Self::close) waits, on the loop's clock, for tasks to clean up.
+    /// Sets how long [`close`](Self::close) waits, on the loop's clock, for tasks to clean up; ten
+    /// seconds unless set otherwise.
+    ///
+    /// *From asyncio:* nothing; there it waits for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use callsoon::{Clock, EventLoop, Runner, create_future, create_task, sleep, yield_now};
+    ///
+    /// let builder = EventLoop::builder().clock(Clock::Virtual);
+    /// let mut runner = Runner::with(builder).shutdown_timeout(Duration::from_secs(2));
+    /// let event_loop = runner.get_loop()?;
+    /// runner.run(async {
+    ///     create_task(async {
+    ///         let told = create_future::<()>().outcome().await;
+    ///         assert!(told.is_err());
+    ///         sleep(Duration::from_secs(60)).await; // a clean-up that takes too long
+    ///     });
+    ///     yield_now().await;
+    /// })?;
+    /// runner.close();
+    /// assert_eq!(event_loop.time(), Duration::from_secs(2));
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     #[must_use = "it gives the runner back"]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
     }
 
-    /// The runner's loop.
+    /// Gives the runner's loop, which is made now if nothing has run yet.
     ///
     /// *From asyncio:* `Runner.get_loop()`.
     ///
     /// # Errors
     ///
-    /// * [`RunError::Closed`] if the runner is closed.
+    /// * [`RunError::Closed`] if the runner is closed. No other error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::Runner;
+    ///
+    /// let mut runner = Runner::new();
+    /// runner.get_loop()?.set_debug(true); // before the first run
+    /// assert!(runner.run(async { callsoon::get_running_loop().get_debug() })?);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     #[track_caller]
     pub fn get_loop(&mut self) -> Result<LoopHandle, RunError> {
         self.event_loop().map(|event_loop| event_loop.handle())
@@ -129,7 +190,7 @@ impl Runner {
     ///
     /// Tasks that it leaves behind go on in the next run.
     ///
-    /// *From asyncio:* `Runner.run()`.
+    /// *From asyncio:* `Runner.run()`. Differences: no signal handler is installed.
     ///
     /// # Cancellation
     ///
@@ -138,11 +199,26 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// Those of [`EventLoop::run_until_complete`].
+    /// * Those of [`EventLoop::run_until_complete`], but for [`RunError::Taken`]. No other error.
     ///
     /// # Panics
     ///
     /// Goes on with a panic of the coroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::Runner;
+    ///
+    /// let mut runner = Runner::new();
+    /// let mut log = vec!["begin"];
+    /// runner.run(async {
+    ///     callsoon::yield_now().await;
+    ///     log.push("end"); // borrowed
+    /// })?;
+    /// assert_eq!(log, ["begin", "end"]);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     #[track_caller]
     pub fn run<F: IntoFuture>(&mut self, coroutine: F) -> Result<F::Output, RunError> {
         let site = Location::caller();
@@ -162,7 +238,11 @@ impl Runner {
         }
         match task.shared().take_result() {
             Ok(()) => Ok(main.result.take().expect("it is complete")),
-            Err(ResultError::Cancelled(why)) => Err(RunError::Cancelled(why)),
+            Err(ResultError::Cancelled(why)) => {
+                // It may have returned nevertheless, after cancelling itself.
+                lp.drop_user(main.result.take());
+                Err(RunError::Cancelled(why))
+            }
             Err(ResultError::Panicked(panic)) => panic.resume(),
             Err(ResultError::Taken | ResultError::NotReady) => {
                 unreachable!("it is done, and nobody else can take its result")
@@ -173,10 +253,24 @@ impl Runner {
     /// Cancels every task that is left, waits for them, and closes the loop. A second call does
     /// nothing.
     ///
-    /// Tasks that are not done in time, and failures while they clean up, are reported to the
-    /// exception handler.
+    /// Tasks that are not done in time, and failures while they clean up, are reported to the exception
+    /// handler. While another loop runs on this thread there is no waiting: the loop is closed, and
+    /// what is pending is dropped.
     ///
-    /// *From asyncio:* `Runner.close()`.
+    /// *From asyncio:* `Runner.close()`. Differences: those of [`run`](crate::run).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{Runner, RunError};
+    ///
+    /// let mut runner = Runner::new();
+    /// let background = runner.run(async { callsoon::create_task(std::future::pending::<()>()) })?;
+    /// runner.close();
+    /// assert!(background.cancelled());
+    /// assert!(matches!(runner.run(async {}), Err(RunError::Closed)));
+    /// # Ok::<(), RunError>(())
+    /// ```
     pub fn close(&mut self) {
         self.closed = true;
         if let Some(event_loop) = self.event_loop.take() {
@@ -190,6 +284,9 @@ impl Runner {
 fn shut_down(event_loop: &EventLoop, timeout: Duration) {
     let lp = &event_loop.lp;
     if let Ok(_running) = lp.start_run(Location::caller()) {
+        // On the loop's clock; and on the real one, for a virtual clock stands still while tasks that
+        // refuse to end keep the loop busy.
+        let begin = Instant::now();
         let expired = Rc::new(Cell::new(false));
         let expire = expired.clone();
         let timer = event_loop.call_later(timeout, move || expire.set(true));
@@ -197,16 +294,19 @@ fn shut_down(event_loop: &EventLoop, timeout: Duration) {
         let mut main = NoMain;
         let mut stepper = Stepper::new(lp, &mut main);
         loop {
-            let tasks = event_loop.all_tasks();
-            if tasks.is_empty() {
+            if lp.tasks.borrow().is_empty() {
                 break;
             }
-            for task in tasks.iter().filter(|task| task.id() > newest) {
-                task.cancel();
+            let latest = lp.tasks.borrow().newest();
+            if latest > newest {
+                let tasks = event_loop.all_tasks().into_iter();
+                for task in tasks.filter(|task| task.id() > newest) {
+                    task.cancel();
+                }
+                newest = latest;
             }
-            newest = tasks.last().map_or(newest, TaskHandle::id);
             let idle = lp.single_turn(Patience::Unlimited, &mut stepper).idle;
-            if idle || expired.get() {
+            if idle || expired.get() || begin.elapsed() > timeout {
                 report_survivors(event_loop);
                 break;
             }

@@ -19,6 +19,26 @@ use crate::tasks::Task;
 /// *From asyncio:* an awaitable, as `ensure_future` takes it.
 ///
 /// This trait is implemented for everything that makes sense, and not for implementing elsewhere.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{Awaitable, EventLoop, RunError};
+///
+/// fn timed<A: Awaitable>(event_loop: &EventLoop, work: A) -> Result<A::Output, RunError> {
+///     let start = event_loop.time();
+///     let result = event_loop.run_until_complete(work);
+///     println!("took {:?}", event_loop.time() - start);
+///     result
+/// }
+///
+/// let event_loop = EventLoop::new();
+/// let task = event_loop.create_task(async { 1 });
+/// assert_eq!(timed(&event_loop, &task)?, 1); // a clone
+/// assert_eq!(timed(&event_loop, task)?, 1); // the result itself
+/// assert_eq!(timed(&event_loop, async { 2 })?, 2);
+/// # Ok::<(), RunError>(())
+/// ```
 pub trait Awaitable: Sized {
     /// What awaiting it gives.
     type Output;

@@ -8,6 +8,9 @@ use crate::event_loop::state::LoopState;
 
 /// Makes an [`EventLoop`] with other settings than the default ones.
 ///
+/// *From asyncio:* nothing; a `loop_factory` comes near when it is given to
+/// [`Runner::with`](crate::Runner::with).
+///
 /// # Examples
 ///
 /// ```
@@ -24,19 +27,55 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Which clock the loop runs on. The default is [`Clock::Monotonic`].
+    /// Sets which clock the loop runs on. The default is [`Clock::Monotonic`].
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop, RunEnd};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// // Nothing is planned: a loop on the monotonic clock would wait for a thread to post something.
+    /// assert!(matches!(event_loop.run_forever(), RunEnd::Idle(_)));
+    /// ```
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Whether the loop starts in debug mode; see [`LoopHandle::set_debug`].
+    /// Sets whether the loop starts in debug mode; see [`LoopHandle::set_debug`].
+    ///
+    /// *From asyncio:* `Runner(debug=...)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{EventLoop, Runner};
+    ///
+    /// let mut runner = Runner::with(EventLoop::builder().debug(true));
+    /// assert!(runner.run(async { callsoon::get_running_loop().get_debug() })?);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = debug;
         self
     }
 
-    /// Makes the loop.
+    /// Makes the loop, which belongs to this thread.
+    ///
+    /// *From asyncio:* `asyncio.new_event_loop()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop};
+    ///
+    /// let settings = EventLoop::builder().clock(Clock::Virtual);
+    /// let (one, other) = (settings.clone().build(), settings.build());
+    /// assert!(one.handle() != other.handle());
+    /// ```
     #[track_caller]
     pub fn build(self) -> EventLoop {
         let lp = LoopState::new(self.clock, Location::caller());

@@ -13,6 +13,8 @@ use crate::tasks::TaskHandle;
 /// Only a loop on a virtual clock can know: on the monotonic clock another thread may always post
 /// something, and the loop waits for it.
 ///
+/// *From asyncio:* nothing; there such a program hangs.
+///
 /// # Examples
 ///
 /// ```
@@ -35,6 +37,20 @@ pub struct DeadlockReport {
 }
 
 /// A task in a [`DeadlockReport`].
+///
+/// *From asyncio:* nothing; `Task.get_stack()` comes near.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{Clock, EventLoop, RunEnd};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let answer = event_loop.create_future::<u32>();
+/// event_loop.task(async move { answer.await }).name("asker").spawn();
+/// let RunEnd::Idle(report) = event_loop.run_forever() else { unreachable!() };
+/// assert!(report.tasks()[0].to_string().starts_with("'asker' created at "));
+/// ```
 #[derive(Clone, Debug)]
 pub struct WaitingTask {
     name: String,
@@ -43,7 +59,23 @@ pub struct WaitingTask {
 }
 
 impl DeadlockReport {
-    /// The waiting tasks, in the order in which they were made.
+    /// Gives the waiting tasks, in the order in which they were made.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::pending;
+    /// use callsoon::{Clock, EventLoop, RunEnd};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// event_loop.task(pending::<()>()).name("first").spawn();
+    /// event_loop.task(pending::<()>()).name("second").spawn();
+    /// let RunEnd::Idle(report) = event_loop.run_forever() else { unreachable!() };
+    /// let names: Vec<_> = report.tasks().iter().map(|task| task.name()).collect();
+    /// assert_eq!(names, ["first", "second"]);
+    /// ```
     pub fn tasks(&self) -> &[WaitingTask] {
         &self.tasks
     }
@@ -66,18 +98,57 @@ impl WaitingTask {
         }
     }
 
-    /// The task's name.
+    /// Gives the task's name.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop, RunEnd};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// event_loop.task(std::future::pending::<()>()).name("idler").spawn();
+    /// let RunEnd::Idle(report) = event_loop.run_forever() else { unreachable!() };
+    /// assert_eq!(report.tasks()[0].name(), "idler");
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where the task was created.
+    /// Gives the place where the task was created.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop, RunEnd};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let task = event_loop.create_task(std::future::pending::<()>());
+    /// let RunEnd::Idle(report) = event_loop.run_forever() else { unreachable!() };
+    /// assert_eq!(report.tasks()[0].created_at(), task.created_at());
+    /// ```
     pub fn created_at(&self) -> &'static Location<'static> {
         self.created_at
     }
 
-    /// Descriptions of the futures and tasks that it awaits. Empty if it awaits nothing of
-    /// callsoon's.
+    /// Describes the futures and tasks that it awaits. Empty if it awaits nothing of callsoon's.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop, RunEnd};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let answer = event_loop.create_future::<u32>();
+    /// event_loop.create_task(async move { answer.await });
+    /// let RunEnd::Idle(report) = event_loop.run_forever() else { unreachable!() };
+    /// assert!(report.tasks()[0].awaits()[0].starts_with("<Future pending created at "));
+    /// ```
     pub fn awaits(&self) -> &[String] {
         &self.awaits
     }

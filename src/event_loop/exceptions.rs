@@ -12,6 +12,30 @@ use crate::errors::PanicError;
 use crate::tasks::TaskHandle;
 
 /// A function that is told what went wrong on a loop.
+///
+/// *From asyncio:* the callable that `loop.get_exception_handler()` gives.
+///
+/// # Examples
+///
+/// A handler that passes on what it does not know to the one before:
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+/// use callsoon::{EventLoop, ExceptionContext, ExceptionHandler};
+///
+/// let event_loop = EventLoop::new();
+/// let count = Rc::new(Cell::new(0));
+/// let counter = count.clone();
+/// event_loop.set_exception_handler(move |_, _| counter.set(counter.get() + 1));
+///
+/// let before: Option<ExceptionHandler> = event_loop.get_exception_handler();
+/// event_loop.set_exception_handler(move |event_loop, context| match &before {
+///     Some(before) if context.panic().is_none() => before(event_loop, context),
+///     _ => event_loop.default_exception_handler(context),
+/// });
+/// event_loop.call_exception_handler(&ExceptionContext::new("low on memory"));
+/// assert_eq!(count.get(), 1);
+/// ```
 pub type ExceptionHandler = Rc<dyn Fn(&LoopHandle, &ExceptionContext)>;
 
 /// What went wrong, for an exception handler.
@@ -43,6 +67,8 @@ pub struct ExceptionContext {
     message: Cow<'static, str>,
     exception: Option<Exception>,
     task: Option<TaskHandle>,
+    /// The name of a task that is gone.
+    task_name: Option<String>,
     created_at: Option<&'static Location<'static>>,
 }
 
@@ -66,16 +92,48 @@ impl<E: fmt::Debug + 'static> ErrorValue for E {
 impl ExceptionContext {
     /// Makes a context with a message, for
     /// [`call_exception_handler`](LoopHandle::call_exception_handler).
+    ///
+    /// *From asyncio:* `{"message": message}`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use callsoon::{EventLoop, ExceptionContext};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let (send, heard) = channel();
+    /// event_loop.set_exception_handler(move |_, context| {
+    ///     let _ = send.send(context.to_string());
+    /// });
+    /// event_loop.call_exception_handler(&ExceptionContext::new("the cache is stale"));
+    /// assert_eq!(heard.try_recv()?, "the cache is stale");
+    /// # Ok::<(), std::sync::mpsc::TryRecvError>(())
+    /// ```
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             message: message.into(),
             exception: None,
             task: None,
+            task_name: None,
             created_at: None,
         }
     }
 
-    /// Adds an error.
+    /// Adds an error, in the place of one that was there.
+    ///
+    /// *From asyncio:* the key `exception`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::ExceptionContext;
+    ///
+    /// let error = "x".parse::<u32>().unwrap_err();
+    /// let context = ExceptionContext::new("bad line").with_error(error.clone());
+    /// assert_eq!(context.error::<std::num::ParseIntError>(), Some(&error));
+    /// assert_eq!(context.to_string(), "bad line: ParseIntError { kind: InvalidDigit }");
+    /// ```
     #[must_use = "it gives the context back"]
     pub fn with_error<E: fmt::Debug + 'static>(mut self, error: E) -> Self {
         self.exception = Some(Exception::Error(Box::new(error)));
@@ -87,11 +145,31 @@ impl ExceptionContext {
         self
     }
 
-    /// Adds the task concerned.
+    /// Adds the task concerned, and with it where that was created.
+    ///
+    /// *From asyncio:* the key `task`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{EventLoop, ExceptionContext};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let reader = event_loop.task(async {}).name("reader").spawn();
+    /// let context = ExceptionContext::new("bad line").with_task(reader.handle());
+    /// assert_eq!(context.task(), Some(&reader.handle()));
+    /// assert_eq!(context.created_at(), Some(reader.created_at()));
+    /// ```
     #[must_use = "it gives the context back"]
     pub fn with_task(mut self, task: TaskHandle) -> Self {
         self.created_at = Some(task.created_at());
         self.task = Some(task);
+        self
+    }
+
+    /// Adds the name of a task that there is no handle of any more.
+    pub(crate) fn with_task_name(mut self, name: String) -> Self {
+        self.task_name = Some(name);
         self
     }
 
@@ -100,12 +178,50 @@ impl ExceptionContext {
         self
     }
 
-    /// What happened, in a sentence.
+    /// Says what happened, in a sentence.
+    ///
+    /// *From asyncio:* `context["message"]`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let (send, heard) = channel();
+    /// event_loop.set_exception_handler(move |_, context| {
+    ///     let _ = send.send(context.message().to_owned());
+    /// });
+    /// event_loop.create_task(std::future::pending::<()>());
+    /// event_loop.close();
+    /// assert_eq!(heard.try_recv()?, "task was destroyed but it is pending");
+    /// # Ok::<(), std::sync::mpsc::TryRecvError>(())
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The panic, if it was one.
+    /// Gives the panic, if it was one.
+    ///
+    /// *From asyncio:* `context["exception"]`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let (send, heard) = channel();
+    /// event_loop.set_exception_handler(move |_, context| {
+    ///     let _ = send.send(context.panic().map(|panic| panic.message().to_owned()));
+    /// });
+    /// event_loop.call_soon(|| panic!("boom"));
+    /// event_loop.run_once(None)?;
+    /// assert_eq!(heard.try_recv()?.as_deref(), Some("boom"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn panic(&self) -> Option<&PanicError> {
         match &self.exception {
             Some(Exception::Panic(panic)) => Some(panic),
@@ -113,7 +229,19 @@ impl ExceptionContext {
         }
     }
 
-    /// The error, if it was one of type `E`.
+    /// Gives the error, if it was one of type `E`.
+    ///
+    /// *From asyncio:* `context["exception"]`, and `isinstance`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::ExceptionContext;
+    ///
+    /// let context = ExceptionContext::new("cannot save").with_error("disk full".to_owned());
+    /// assert_eq!(context.error::<String>().map(String::as_str), Some("disk full"));
+    /// assert!(context.error::<std::io::Error>().is_none());
+    /// ```
     pub fn error<E: 'static>(&self) -> Option<&E> {
         match &self.exception {
             Some(Exception::Error(error)) => (**error).as_any().downcast_ref(),
@@ -121,12 +249,77 @@ impl ExceptionContext {
         }
     }
 
-    /// The task concerned, if one is.
+    /// Gives the task concerned, if one is.
+    ///
+    /// *From asyncio:* `context["task"]`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let (send, heard) = channel();
+    /// event_loop.set_exception_handler(move |_, context| {
+    ///     let _ = send.send(context.task().map(|task| task.name()));
+    /// });
+    /// event_loop.task(std::future::pending::<()>()).name("idler").spawn();
+    /// event_loop.close(); // reports it
+    /// assert_eq!(heard.try_recv()?.as_deref(), Some("idler"));
+    /// # Ok::<(), std::sync::mpsc::TryRecvError>(())
+    /// ```
     pub fn task(&self) -> Option<&TaskHandle> {
         self.task.as_ref()
     }
 
-    /// Where the task, future or callback concerned was created.
+    /// The name of the task concerned, also when the task itself is gone: an error that nobody
+    /// looked at is reported when its task goes.
+    ///
+    /// *From asyncio:* `context['future'].get_name()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{cell::RefCell, rc::Rc};
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let failed = Rc::new(RefCell::new(Vec::new()));
+    /// let names = failed.clone();
+    /// event_loop.set_exception_handler(move |_, context| {
+    ///     names.borrow_mut().extend(context.task_name());
+    /// });
+    /// drop(event_loop.task(async { Err::<(), _>("boom") }).name("reader").try_spawn());
+    /// event_loop.run_once(None)?;
+    /// assert_eq!(*failed.borrow(), ["reader"]);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
+    pub fn task_name(&self) -> Option<String> {
+        let named = self.task.as_ref().map(TaskHandle::name);
+        named.or_else(|| self.task_name.clone())
+    }
+
+    /// Gives the place where the task, future or callback concerned was created, if that is known.
+    ///
+    /// *From asyncio:* `context["source_traceback"]`. Differences: it is there without debug mode.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let (send, heard) = channel();
+    /// event_loop.set_exception_handler(move |_, context| {
+    ///     let _ = send.send(context.created_at());
+    /// });
+    /// let callback = event_loop.call_soon(|| panic!("boom"));
+    /// event_loop.run_once(None)?;
+    /// assert_eq!(heard.try_recv()?, Some(callback.created_at()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn created_at(&self) -> Option<&'static Location<'static>> {
         self.created_at
     }
@@ -139,6 +332,12 @@ impl fmt::Display for ExceptionContext {
             Some(Exception::Panic(panic)) => write!(f, ": {panic}")?,
             Some(Exception::Error(error)) => write!(f, ": {error:?}")?,
             None => {}
+        }
+        // A panic names its task by itself.
+        if let Some(name) = &self.task_name
+            && self.panic().is_none()
+        {
+            write!(f, "; task '{name}'")?;
         }
         if let Some(task) = &self.task {
             write!(f, "; {task:?}")?;

@@ -1,4 +1,4 @@
-//! [`LoopHandle`], and the free functions that work on the running loop.
+//! [`LoopHandle`]: a loop as its own thread sees it.
 
 use std::fmt;
 use std::panic::Location;
@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, to_nanos};
-use super::current;
 use super::exceptions::{ExceptionContext, ExceptionHandler, default_report};
+use super::free::try_get_running_loop;
 use super::handles::{Handle, TimerHandle};
 use super::remote::RemoteHandle;
 use super::state::LoopState;
-use crate::errors::NoRunningLoopError;
 use crate::futures::{Future, Promise};
 use crate::tasks::{Task, TaskBuilder, TaskHandle};
 
@@ -26,6 +25,15 @@ use crate::tasks::{Task, TaskBuilder, TaskHandle};
 ///
 /// Whatever schedules panics once the loop is closed, with a message that says where the loop was
 /// made (asyncio: `RuntimeError: Event loop is closed`).
+///
+/// # Examples
+///
+/// ```
+/// let event_loop = callsoon::EventLoop::new();
+/// let handle = event_loop.handle();
+/// event_loop.call_soon(move || handle.stop()); // a callback has a handle of its own
+/// assert!(matches!(event_loop.run_forever(), callsoon::RunEnd::Stopped));
+/// ```
 #[derive(Clone)]
 pub struct LoopHandle {
     pub(crate) lp: Rc<LoopState>,
@@ -41,12 +49,32 @@ impl LoopHandle {
         }
     }
 
-    /// Another handle of the same loop.
+    /// Gives another handle of the same loop.
+    ///
+    /// *From asyncio:* nothing; there everybody has the loop itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let handle = callsoon::EventLoop::new().handle();
+    /// assert!(handle.is_closed()); // it keeps nothing alive
+    /// ```
     pub fn handle(&self) -> LoopHandle {
         self.clone()
     }
 
-    /// A handle for other threads.
+    /// Gives a handle for other threads.
+    ///
+    /// *From asyncio:* nothing; there a thread has the loop itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let remote = event_loop.remote();
+    /// std::thread::spawn(move || remote.stop());
+    /// assert!(matches!(event_loop.run_forever(), callsoon::RunEnd::Stopped));
+    /// ```
     pub fn remote(&self) -> RemoteHandle {
         RemoteHandle {
             remote: self.lp.remote().clone(),
@@ -66,11 +94,8 @@ impl LoopHandle {
     /// # Examples
     ///
     /// ```
-    /// use std::{cell::RefCell, rc::Rc};
-    /// use callsoon::EventLoop;
-    ///
-    /// let event_loop = EventLoop::new();
-    /// let order = Rc::new(RefCell::new(Vec::new()));
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let order = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     /// for name in ["a", "b", "c"] {
     ///     let order = order.clone();
     ///     event_loop.call_soon(move || order.borrow_mut().push(name));
@@ -95,8 +120,8 @@ impl LoopHandle {
     /// for that turn before.
     ///
     /// A delay beyond the clock's range (584 years) never ends. On the monotonic clock a loop that
-    /// sleeps may be up to half a millisecond late, so that deadlines near one another cost one
-    /// wake-up; it is never early.
+    /// sleeps is up to half a millisecond late if another deadline follows within that time, so that
+    /// both cost one wake-up; it is never early.
     ///
     /// # Panics
     ///
@@ -105,14 +130,11 @@ impl LoopHandle {
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use callsoon::{Clock, EventLoop};
-    ///
-    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
-    /// let handle = event_loop.handle();
-    /// event_loop.call_later(Duration::from_millis(1500), move || handle.stop());
+    /// let event_loop = callsoon::EventLoop::builder().clock(callsoon::Clock::Virtual).build();
+    /// let (handle, delay) = (event_loop.handle(), std::time::Duration::from_millis(1500));
+    /// event_loop.call_later(delay, move || handle.stop());
     /// event_loop.run_forever();
-    /// assert_eq!(event_loop.time(), Duration::from_millis(1500));
+    /// assert_eq!(event_loop.time(), delay);
     /// ```
     #[track_caller]
     pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
@@ -121,12 +143,23 @@ impl LoopHandle {
 
     /// Schedules `callback` to run once, when [`time`](Self::time) is `when`.
     ///
-    /// *From asyncio:* `loop.call_at`. *Order:* as for [`call_later`](Self::call_later); a deadline
-    /// that has passed is due in the next turn.
+    /// *From asyncio:* `loop.call_at`. Differences: those of [`call_later`](Self::call_later).
+    ///
+    /// *Order:* as for [`call_later`](Self::call_later); one that has passed is due in the next turn.
     ///
     /// # Panics
     ///
     /// If the loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::builder().clock(callsoon::Clock::Virtual).build();
+    /// let (handle, beat) = (event_loop.handle(), std::time::Duration::from_secs(2));
+    /// event_loop.call_at(beat, move || drop(handle.call_at(beat * 2, || ()))); // does not drift
+    /// event_loop.run_forever();
+    /// assert_eq!(event_loop.time(), beat * 2);
+    /// ```
     #[track_caller]
     pub fn call_at(&self, when: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
         self.timer(to_nanos(when), callback)
@@ -137,14 +170,29 @@ impl LoopHandle {
         TimerHandle::new(self.lp.call_at(when, callback), self.lp.clone())
     }
 
-    /// The loop's time: how long ago the loop was made, on its own clock.
+    /// Gives the loop's time: how long ago the loop was made, on its own clock.
     ///
     /// *From asyncio:* `loop.time()`, in seconds as a float, from an origin that is anywhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::builder().clock(callsoon::Clock::Virtual).build();
+    /// assert!(event_loop.time().is_zero()); // it was just made
+    /// ```
     pub fn time(&self) -> Duration {
         Duration::from_nanos(self.lp.time.now())
     }
 
-    /// Which clock the loop runs on.
+    /// Says which clock the loop runs on.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(callsoon::EventLoop::new().clock(), callsoon::Clock::Monotonic);
+    /// ```
     pub fn clock(&self) -> Clock {
         self.lp.time.kind()
     }
@@ -152,15 +200,15 @@ impl LoopHandle {
     /// Moves a virtual clock forward, as if the code that is running took that long. Says false, and
     /// does nothing, on any other clock.
     ///
+    /// *From asyncio:* nothing.
+    ///
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use callsoon::{Clock, EventLoop};
-    ///
-    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
-    /// assert!(event_loop.advance(Duration::from_secs(3)));
-    /// assert_eq!(event_loop.time(), Duration::from_secs(3));
+    /// let event_loop = callsoon::EventLoop::builder().clock(callsoon::Clock::Virtual).build();
+    /// let work = std::time::Duration::from_secs(3);
+    /// assert!(event_loop.advance(work));
+    /// assert_eq!(event_loop.time(), work);
     /// ```
     pub fn advance(&self, by: Duration) -> bool {
         self.lp.time.advance_to(self.lp.after(by))
@@ -174,15 +222,11 @@ impl LoopHandle {
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use callsoon::{Clock, EventLoop};
-    ///
-    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let event_loop = callsoon::EventLoop::builder().clock(callsoon::Clock::Virtual).build();
+    /// let delay = std::time::Duration::from_secs(2);
     /// assert_eq!(event_loop.next_deadline(), None);
-    /// event_loop.call_later(Duration::from_secs(2), || ());
-    /// assert_eq!(event_loop.next_deadline(), Some(Duration::from_secs(2)));
-    /// event_loop.call_soon(|| ());
-    /// assert_eq!(event_loop.next_deadline(), Some(Duration::ZERO));
+    /// event_loop.call_later(delay, || ());
+    /// assert_eq!(event_loop.next_deadline(), Some(delay));
     /// ```
     pub fn next_deadline(&self) -> Option<Duration> {
         self.lp.until_next().map(Duration::from_nanos)
@@ -199,25 +243,30 @@ impl LoopHandle {
     /// # Examples
     ///
     /// ```
-    /// use std::sync::Arc;
-    /// use std::sync::atomic::{AtomicBool, Ordering};
-    /// use callsoon::EventLoop;
-    ///
-    /// let event_loop = EventLoop::new();
-    /// let awake = Arc::new(AtomicBool::new(false));
-    /// let wake = awake.clone();
-    /// event_loop.set_wakeup_hook(move || wake.store(true, Ordering::Relaxed));
-    ///
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let (wake, woken) = std::sync::mpsc::channel();
+    /// event_loop.set_wakeup_hook(move || _ = wake.send(()));
     /// let remote = event_loop.remote();
-    /// std::thread::spawn(move || remote.stop()).join().unwrap();
-    /// assert!(awake.load(Ordering::Relaxed));
+    /// std::thread::spawn(move || remote.stop());
+    /// assert!(woken.recv().is_ok()); // a host would run a turn now
     /// ```
     pub fn set_wakeup_hook(&self, hook: impl Fn() + Send + Sync + 'static) {
         self.lp.has_hook.set(true);
         self.lp.remote().set_hook(Some(Arc::new(hook)));
     }
 
-    /// Removes the wake-up hook.
+    /// Removes the wake-up hook, if one was set.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_wakeup_hook(|| panic!("it is removed"));
+    /// event_loop.clear_wakeup_hook();
+    /// assert!(!event_loop.call_soon(|| ()).cancelled()); // tells nobody
+    /// ```
     pub fn clear_wakeup_hook(&self) {
         self.lp.has_hook.set(false);
         self.lp.remote().set_hook(None);
@@ -226,16 +275,43 @@ impl LoopHandle {
     /// Makes the run that is going on return after its current turn, or the next run after one.
     ///
     /// *From asyncio:* `loop.stop()`. Works, without effect, on a closed loop.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.stop();
+    /// event_loop.run_forever(); // one turn
+    /// assert_eq!(event_loop.next_deadline(), None);
+    /// ```
     pub fn stop(&self) {
         self.lp.request_stop();
     }
 
-    /// Whether the loop is running.
+    /// Says whether the loop is running.
+    ///
+    /// *From asyncio:* `loop.is_running()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(callsoon::run(async { callsoon::get_running_loop().is_running() }));
+    /// ```
     pub fn is_running(&self) -> bool {
         self.lp.running.get().is_some()
     }
 
-    /// Whether the loop is closed.
+    /// Says whether the loop is closed.
+    ///
+    /// *From asyncio:* `loop.is_closed()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.close();
+    /// assert!(event_loop.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.lp.is_closed()
     }
@@ -243,6 +319,16 @@ impl LoopHandle {
     /// Makes a future, to be completed with [`set_result`](Future::set_result).
     ///
     /// *From asyncio:* `loop.create_future()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let future = event_loop.create_future();
+    /// future.set_result("by hand")?;
+    /// assert_eq!(event_loop.run_until_complete(&future)?, "by hand");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn create_future<T: 'static>(&self) -> Future<T> {
         Future::new(Promise::create(&self.lp, Location::caller()))
@@ -262,19 +348,12 @@ impl LoopHandle {
     ///
     /// # Examples
     ///
-    /// A coroutine may hold what belongs to this thread:
-    ///
     /// ```
-    /// use std::{cell::Cell, rc::Rc};
-    /// use callsoon::EventLoop;
-    ///
-    /// let event_loop = EventLoop::new();
-    /// let count = Rc::new(Cell::new(0));
-    /// let counter = count.clone();
-    /// let task = event_loop.create_task(async move { counter.set(5) });
-    /// assert_eq!(count.get(), 0);
-    /// event_loop.run_until_complete(task)?;
-    /// assert_eq!(count.get(), 5);
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let shared = std::rc::Rc::new(5); // need not be `Send`
+    /// let task = event_loop.create_task(async move { *shared + 1 });
+    /// assert!(!task.done()); // nothing of it has run
+    /// assert_eq!(event_loop.run_until_complete(task)?, 6);
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
     #[track_caller]
@@ -302,20 +381,13 @@ impl LoopHandle {
     /// # Examples
     ///
     /// ```
-    /// use std::{cell::Cell, rc::Rc};
-    /// use callsoon::EventLoop;
-    ///
-    /// let event_loop = EventLoop::new();
-    /// let reports = Rc::new(Cell::new(0));
-    /// let count = reports.clone();
-    /// event_loop.set_exception_handler(move |_, context| {
-    ///     assert_eq!(context.error::<String>().unwrap(), "nobody looks");
-    ///     count.set(count.get() + 1);
-    /// });
-    /// drop(event_loop.create_try_task(async { Err::<(), _>("nobody looks".to_owned()) }));
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let (send, heard) = std::sync::mpsc::channel();
+    /// event_loop.set_exception_handler(move |_, context| _ = send.send(context.to_string()));
+    /// drop(event_loop.create_try_task(async { Err::<(), _>("nobody looks") }));
     /// event_loop.run_once(None)?;
-    /// assert_eq!(reports.get(), 1);
-    /// # Ok::<(), callsoon::RunError>(())
+    /// assert!(heard.try_recv()?.contains("nobody looks"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
     pub fn create_try_task<F, U, E>(&self, coroutine: F) -> Task<Result<U, E>>
@@ -330,6 +402,14 @@ impl LoopHandle {
     /// Begins a task with a name: `event_loop.task(coroutine).name("reader").spawn()`.
     ///
     /// *From asyncio:* `loop.create_task(coro, name="reader")`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let reader = event_loop.task(async {}).name("reader").spawn();
+    /// assert_eq!(reader.name(), "reader");
+    /// ```
     pub fn task<F>(&self, coroutine: F) -> TaskBuilder<F>
     where
         F: IntoFuture<Output: 'static, IntoFuture: 'static>,
@@ -337,9 +417,17 @@ impl LoopHandle {
         TaskBuilder::new(self.clone(), coroutine)
     }
 
-    /// Every unfinished task, in the order in which they were made.
+    /// Gives every unfinished task, in the order in which they were made.
     ///
-    /// *From asyncio:* `asyncio.all_tasks(loop)`.
+    /// *From asyncio:* `asyncio.all_tasks(loop)`. Differences: it is a list, in order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let task = event_loop.create_task(async {});
+    /// assert_eq!(event_loop.all_tasks(), [task.handle()]);
+    /// ```
     pub fn all_tasks(&self) -> Vec<TaskHandle> {
         self.lp.all_tasks()
     }
@@ -350,32 +438,74 @@ impl LoopHandle {
     ///
     /// *From asyncio:* `loop.set_debug()`. Differences: what else asyncio checks in debug mode is
     /// always on here, or does not compile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_debug(true); // reports callbacks that are slow
+    /// assert!(event_loop.get_debug());
+    /// ```
     pub fn set_debug(&self, debug: bool) {
         self.lp.debug.set(debug);
     }
 
-    /// Whether debug mode is on.
+    /// Says whether debug mode is on.
+    ///
+    /// *From asyncio:* `loop.get_debug()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!callsoon::EventLoop::new().get_debug()); // unless set otherwise
+    /// ```
     pub fn get_debug(&self) -> bool {
         self.lp.debug.get()
     }
 
-    /// From which duration on debug mode calls a callback slow; 100 ms unless set otherwise.
+    /// Says from which duration on debug mode calls a callback slow; 100 ms unless set otherwise.
     ///
     /// *From asyncio:* `loop.slow_callback_duration`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(callsoon::EventLoop::new().slow_callback_duration().as_millis(), 100);
+    /// ```
     pub fn slow_callback_duration(&self) -> Duration {
         Duration::from_nanos(self.lp.slow_callback_duration.get())
     }
 
     /// Sets [`slow_callback_duration`](Self::slow_callback_duration).
+    ///
+    /// *From asyncio:* `loop.slow_callback_duration = ...`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_slow_callback_duration(std::time::Duration::from_millis(16)); // a frame
+    /// assert_eq!(event_loop.slow_callback_duration().as_millis(), 16);
+    /// ```
     pub fn set_slow_callback_duration(&self, duration: Duration) {
         self.lp.slow_callback_duration.set(to_nanos(duration));
     }
 
     /// Sets who is told of panics in callbacks and of failures that nobody looked at.
     ///
-    /// If `handler` panics itself, both panics go to the default handler.
+    /// If `handler` panics, that and what it was told go to the default handler.
     ///
     /// *From asyncio:* `loop.set_exception_handler()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let (send, heard) = std::sync::mpsc::channel();
+    /// event_loop.set_exception_handler(move |_, context| _ = send.send(context.to_string()));
+    /// event_loop.call_exception_handler(&callsoon::ExceptionContext::new("low on memory"));
+    /// assert_eq!(heard.try_recv().as_deref(), Ok("low on memory"));
+    /// ```
     pub fn set_exception_handler(
         &self,
         handler: impl Fn(&LoopHandle, &ExceptionContext) + 'static,
@@ -386,13 +516,30 @@ impl LoopHandle {
     /// Goes back to the default handler.
     ///
     /// *From asyncio:* `loop.set_exception_handler(None)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_exception_handler(|_, _| unreachable!("it is cleared"));
+    /// event_loop.clear_exception_handler();
+    /// assert!(event_loop.get_exception_handler().is_none());
+    /// ```
     pub fn clear_exception_handler(&self) {
         self.lp.set_exception_handler(None);
     }
 
-    /// The handler that was set, if one was.
+    /// Gives the handler that was set, if one was.
     ///
     /// *From asyncio:* `loop.get_exception_handler()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_exception_handler(|_, _| ());
+    /// assert!(event_loop.get_exception_handler().is_some());
+    /// ```
     pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
         self.lp.exception_handler()
     }
@@ -400,6 +547,16 @@ impl LoopHandle {
     /// Tells the handler, or the default handler if none is set.
     ///
     /// *From asyncio:* `loop.call_exception_handler()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let (send, heard) = std::sync::mpsc::channel();
+    /// event_loop.set_exception_handler(move |_, context| _ = send.send(context.to_string()));
+    /// event_loop.call_exception_handler(&callsoon::ExceptionContext::new("bad line"));
+    /// assert_eq!(heard.try_recv().as_deref(), Ok("bad line"));
+    /// ```
     pub fn call_exception_handler(&self, context: &ExceptionContext) {
         self.lp.report(context);
     }
@@ -407,6 +564,14 @@ impl LoopHandle {
     /// Does what is done when no handler is set: writes an error record to `log`.
     ///
     /// *From asyncio:* `loop.default_exception_handler()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_exception_handler(|event_loop, it| event_loop.default_exception_handler(it));
+    /// assert!(event_loop.get_exception_handler().is_some());
+    /// ```
     pub fn default_exception_handler(&self, context: &ExceptionContext) {
         default_report(context);
     }
@@ -431,132 +596,4 @@ impl fmt::Debug for LoopHandle {
             self.lp.site
         )
     }
-}
-
-/// The loop that runs on this thread.
-///
-/// *From asyncio:* `asyncio.get_running_loop()`.
-///
-/// # Panics
-///
-/// If none does; [`try_get_running_loop`] gives an error instead.
-///
-/// # Examples
-///
-/// ```
-/// let same = callsoon::run(async { callsoon::get_running_loop() == callsoon::get_running_loop() });
-/// assert!(same);
-/// ```
-#[track_caller]
-pub fn get_running_loop() -> LoopHandle {
-    LoopHandle::running()
-}
-
-/// The loop that runs on this thread.
-///
-/// # Errors
-///
-/// * [`NoRunningLoopError`] if none does.
-pub fn try_get_running_loop() -> Result<LoopHandle, NoRunningLoopError> {
-    match current::get() {
-        Some(lp) => Ok(LoopHandle { lp }),
-        None => Err(NoRunningLoopError),
-    }
-}
-
-/// [`LoopHandle::call_soon`] on the running loop.
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-#[track_caller]
-pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
-    LoopHandle::running().call_soon(callback)
-}
-
-/// [`LoopHandle::call_later`] on the running loop.
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-#[track_caller]
-pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
-    LoopHandle::running().call_later(delay, callback)
-}
-
-/// [`LoopHandle::call_at`] on the running loop.
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-#[track_caller]
-pub fn call_at(when: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
-    LoopHandle::running().call_at(when, callback)
-}
-
-/// [`LoopHandle::create_future`] on the running loop.
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-#[track_caller]
-pub fn create_future<T: 'static>() -> Future<T> {
-    LoopHandle::running().create_future()
-}
-
-/// [`LoopHandle::create_task`] on the running loop.
-///
-/// *From asyncio:* `asyncio.create_task()`.
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-///
-/// # Examples
-///
-/// ```
-/// async fn nested() -> u32 {
-///     42
-/// }
-///
-/// let result = callsoon::run(async {
-///     let task = callsoon::create_task(nested());
-///     task.await
-/// });
-/// assert_eq!(result, 42);
-/// ```
-#[track_caller]
-pub fn create_task<F>(coroutine: F) -> Task<F::Output>
-where
-    F: IntoFuture<Output: 'static, IntoFuture: 'static>,
-{
-    TaskBuilder::new(LoopHandle::running(), coroutine).spawn()
-}
-
-/// [`LoopHandle::create_try_task`] on the running loop.
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-#[track_caller]
-pub fn create_try_task<F, U, E>(coroutine: F) -> Task<Result<U, E>>
-where
-    F: IntoFuture<Output = Result<U, E>, IntoFuture: 'static>,
-    U: 'static,
-    E: fmt::Debug + 'static,
-{
-    TaskBuilder::new(LoopHandle::running(), coroutine).try_spawn()
-}
-
-/// [`LoopHandle::task`] on the running loop.
-///
-/// # Panics
-///
-/// If no loop runs on this thread.
-#[track_caller]
-pub fn task<F>(coroutine: F) -> TaskBuilder<F>
-where
-    F: IntoFuture<Output: 'static, IntoFuture: 'static>,
-{
-    TaskBuilder::new(LoopHandle::running(), coroutine)
 }

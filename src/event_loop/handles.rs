@@ -159,20 +159,61 @@ pub struct Handle {
 impl Handle {
     /// Keeps the callback from running, and drops its closure at once.
     ///
-    /// Harmless once it has run or was cancelled. It works while the callback waits in the
-    /// current turn's batch, too.
+    /// Harmless once it has run or was cancelled. It works while the callback waits in the current
+    /// turn's batch, too.
+    ///
+    /// *From asyncio:* `Handle.cancel()`. Differences: none.
+    ///
+    /// # Examples
+    ///
+    /// A callback that keeps another one of the same turn from running:
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let slot = std::rc::Rc::new(std::cell::OnceCell::<callsoon::Handle>::new());
+    /// let victim = slot.clone();
+    /// event_loop.call_soon(move || victim.get().expect("set below").cancel());
+    /// let handle = event_loop.call_soon(|| unreachable!("it is cancelled"));
+    /// assert!(slot.set(handle.clone()).is_ok());
+    /// event_loop.run_once(None)?;
+    /// assert!(handle.cancelled());
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn cancel(&self) {
         cancel(&*self.callback);
     }
 
-    /// Whether [`cancel`](Self::cancel) was called, be it after the callback had run.
+    /// Says whether [`cancel`](Self::cancel) was called, be it after the callback had run.
     ///
-    /// *From asyncio:* `Handle.cancelled()`.
+    /// *From asyncio:* `Handle.cancelled()`. Differences: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let handle = event_loop.call_soon(|| ());
+    /// assert!(!handle.cancelled());
+    /// handle.cancel();
+    /// assert!(handle.cancelled());
+    /// ```
     pub fn cancelled(&self) -> bool {
         self.callback.head().is_cancelled()
     }
 
-    /// Where the callback was scheduled.
+    /// Gives the place where the callback was scheduled.
+    ///
+    /// *From asyncio:* nothing public; debug mode prints it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let line = line!() + 1;
+    /// let handle = event_loop.call_soon(|| ());
+    /// assert_eq!(handle.created_at().line(), line);
+    /// ```
     pub fn created_at(&self) -> &'static Location<'static> {
         self.callback.head().site
     }
@@ -301,19 +342,62 @@ impl TimerHandle {
 
     /// Keeps the callback from running, and drops its closure at once.
     ///
-    /// Harmless once it has run or was cancelled. What is left among the timers is an
-    /// empty cell, and those are never more than half of them.
+    /// Harmless once it has run or was cancelled. What is left among the timers is an empty cell; those
+    /// are cleared away at the latest when they are more than a few dozen and more than half of all.
+    ///
+    /// *From asyncio:* `TimerHandle.cancel()`. Differences: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    /// use callsoon::{Clock, EventLoop};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let connection = Rc::new("held by the callback");
+    /// let held = connection.clone();
+    /// let timer = event_loop.call_later(Duration::from_secs(60), move || println!("{held}"));
+    /// timer.cancel();
+    /// assert_eq!(Rc::strong_count(&connection), 1); // not in a minute: now
+    /// assert_eq!(event_loop.next_deadline(), None);
+    /// ```
     pub fn cancel(&self) {
         self.lp.disarm(&self.timer);
         cancel(&*self.timer);
     }
 
-    /// Whether [`cancel`](Self::cancel) was called, be it after the callback had run.
+    /// Says whether [`cancel`](Self::cancel) was called, be it after the callback had run.
+    ///
+    /// *From asyncio:* `TimerHandle.cancelled()`. Differences: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let timer = event_loop.call_later(std::time::Duration::from_secs(60), || ());
+    /// assert!(!timer.cancelled());
+    /// timer.cancel();
+    /// assert!(timer.cancelled());
+    /// ```
     pub fn cancelled(&self) -> bool {
         self.timer.head().is_cancelled()
     }
 
-    /// The deadline, on the clock of [`LoopHandle::time`](crate::LoopHandle::time).
+    /// Gives the deadline, on the clock of [`LoopHandle::time`](crate::LoopHandle::time).
+    ///
+    /// *From asyncio:* `TimerHandle.when()`. Differences: none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use callsoon::{Clock, EventLoop};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// event_loop.advance(Duration::from_secs(10));
+    /// let timer = event_loop.call_later(Duration::from_secs(5), || ());
+    /// assert_eq!(timer.when(), Duration::from_secs(15));
+    /// ```
     pub fn when(&self) -> Duration {
         Duration::from_nanos(self.timer.timer().when.get())
     }
@@ -327,6 +411,22 @@ impl TimerHandle {
     ///
     /// *Order:* as if it were scheduled now: behind timers with the same deadline. A timer that
     /// fired in this turn but has not run yet goes back to wait for its new deadline.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use callsoon::{Clock, EventLoop};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let handle = event_loop.handle();
+    /// let timeout = event_loop.call_later(Duration::from_secs(5), move || handle.stop());
+    /// let (activity, at) = (timeout.clone(), Duration::from_secs(3));
+    /// event_loop.call_at(at, move || assert!(activity.reschedule(at + Duration::from_secs(5))));
+    /// event_loop.run_forever();
+    /// assert_eq!(event_loop.time(), Duration::from_secs(8));
+    /// assert!(!timeout.reschedule(Duration::from_secs(20))); // it has run
+    /// ```
     pub fn reschedule(&self, when: Duration) -> bool {
         if !self.timer.head().is_waiting() || self.lp.is_closed() {
             return false;
@@ -337,7 +437,18 @@ impl TimerHandle {
         true
     }
 
-    /// Where the callback was scheduled.
+    /// Gives the place where the callback was scheduled.
+    ///
+    /// *From asyncio:* nothing public; debug mode prints it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let line = line!() + 1;
+    /// let timer = event_loop.call_later(std::time::Duration::from_secs(60), || ());
+    /// assert_eq!(timer.created_at().line(), line);
+    /// ```
     pub fn created_at(&self) -> &'static Location<'static> {
         self.timer.head().site
     }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::clock::{Clock, Nanos};
+use super::clock::{Clock, Nanos, to_nanos};
 use super::current;
 use super::deadlock::DeadlockReport;
 use super::exceptions::ExceptionContext;
@@ -19,6 +19,21 @@ use crate::tasks::{MainCoroutine, Payload, Stepper};
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Why [`run_forever`](crate::EventLoop::run_forever) returned.
+///
+/// *From asyncio:* nothing; there it returns for one reason only.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{Clock, EventLoop, RunEnd};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// event_loop.task(std::future::pending::<()>()).name("stuck").spawn();
+/// match event_loop.run_forever() {
+///     RunEnd::Stopped => unreachable!("nobody stops it"),
+///     RunEnd::Idle(report) => assert_eq!(report.tasks()[0].name(), "stuck"),
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub enum RunEnd {
     /// `stop()` was called.
@@ -29,6 +44,23 @@ pub enum RunEnd {
 }
 
 /// What a turn did; see [`run_once`](crate::EventLoop::run_once).
+///
+/// *From asyncio:* nothing; `_run_once()` tells nothing.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{Clock, EventLoop};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let handle = event_loop.handle();
+/// event_loop.call_soon(move || handle.stop());
+/// event_loop.call_soon(|| ());
+/// let turn = event_loop.run_once(None)?;
+/// assert!(turn.ran == 2 && turn.stopped && !turn.idle);
+/// assert!(event_loop.run_once(None)?.idle); // nothing is left
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turn {
@@ -41,8 +73,8 @@ pub struct Turn {
     pub idle: bool,
 }
 
-/// How much later than a deadline a sleeping loop may wake up: deadlines that are this near one
-/// another cost one wake-up. asyncio's loop rounds up to a millisecond.
+/// How much later than a deadline a sleeping loop wakes up if another one follows so soon: a crowd of
+/// deadlines shares a wake-up. asyncio's loop rounds up to a millisecond.
 const WAKE_SLACK: Duration = Duration::from_micros(500);
 
 /// How long the turn that is about to begin may wait for something to do.
@@ -61,6 +93,7 @@ impl LoopState {
     /// 3. run what is ready at this point, first in, first out; what it schedules is for the next
     ///    turn.
     pub(crate) fn turn(self: &Rc<Self>, patience: Patience, stepper: &mut Stepper<'_>) -> Turn {
+        self.turns.set(self.turns.get() + 1);
         let mut idle = false;
         if !self.has_work() {
             idle = self.wait(patience);
@@ -135,19 +168,22 @@ impl LoopState {
 
     /// Really sleeps: until `next`, until a thread posts something, or until patience is over.
     fn sleep(&self, next: Option<Nanos>, patience: Patience) {
-        let mut limit = LONGEST_WAIT;
-        if let Patience::AtMost(patience) = patience {
-            limit = limit.min(patience);
+        let now = self.time.now();
+        let mut until = now.saturating_add(to_nanos(LONGEST_WAIT));
+        if let Patience::AtMost(limit) = patience {
+            until = until.min(now.saturating_add(to_nanos(limit)));
         }
         if let Some(next) = next {
-            let left = next.saturating_sub(self.time.now());
-            if left == 0 {
+            let slack = to_nanos(WAKE_SLACK);
+            let crowded = next > now && self.timers.borrow().is_crowded(slack);
+            until = until.min(if crowded { next + slack } else { next });
+        }
+        loop {
+            let left = until.saturating_sub(self.time.now());
+            if left == 0 || self.has_mail() {
                 return;
             }
-            limit = limit.min(Duration::from_nanos(left) + WAKE_SLACK);
-        }
-        if !limit.is_zero() {
-            self.remote().mailbox.wait(Some(limit));
+            self.remote().mailbox.wait(Some(Duration::from_nanos(left)));
         }
     }
 
@@ -282,7 +318,10 @@ impl Drop for Timed<'_> {
         let took = self.lp.time.now().saturating_sub(self.start);
         if took >= self.lp.slow_callback_duration.get() {
             let took = Duration::from_nanos(took);
-            log::warn!(target: "callsoon", "{} took {took:?}", self.what);
+            // The entry may have panicked, and a logger may panic too: both at once would abort.
+            let _ = catch_unwind(AssertUnwindSafe(
+                || log::warn!(target: "callsoon", "{} took {took:?}", self.what),
+            ));
         }
     }
 }

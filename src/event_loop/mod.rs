@@ -7,6 +7,7 @@ mod clock;
 pub(crate) mod current;
 mod deadlock;
 mod exceptions;
+mod free;
 mod handle;
 mod handles;
 mod iteration;
@@ -32,10 +33,11 @@ pub use self::builder::Builder;
 pub use self::clock::Clock;
 pub use self::deadlock::{DeadlockReport, WaitingTask};
 pub use self::exceptions::{ExceptionContext, ExceptionHandler};
-pub use self::handle::{
-    LoopHandle, call_at, call_later, call_soon, create_future, create_task, create_try_task,
-    get_running_loop, task, try_get_running_loop,
+pub use self::free::{
+    call_at, call_later, call_soon, create_future, create_task, create_try_task, get_running_loop,
+    task, try_get_running_loop,
 };
+pub use self::handle::LoopHandle;
 pub use self::handles::{Handle, TimerHandle};
 pub use self::iteration::{RunEnd, Turn};
 pub use self::remote::{ExpectedWork, RemoteHandle};
@@ -104,12 +106,36 @@ impl EventLoop {
     /// Makes a loop on the monotonic clock.
     ///
     /// *From asyncio:* `asyncio.new_event_loop()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// assert_eq!(event_loop.run_until_complete(async { 6 * 7 })?, 42);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     #[track_caller]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
     /// Makes a loop with other settings.
+    ///
+    /// *From asyncio:* nothing; there one sets up a loop that has been made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use callsoon::{Clock, EventLoop, sleep};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// event_loop.run_until_complete(sleep(Duration::from_secs(60)))?;
+    /// assert_eq!(event_loop.time(), Duration::from_secs(60)); // and none of ours
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }

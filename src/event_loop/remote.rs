@@ -1,7 +1,7 @@
 //! [`RemoteHandle`]: a loop as other threads see it.
 
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
 use super::current;
@@ -58,8 +58,11 @@ impl Remote {
     /// Tells the host, if it wants to know.
     pub(super) fn call_hook(&self) {
         let hook = self.hook.lock().clone();
-        if let Some(hook) = hook {
-            hook();
+        if let Some(hook) = hook
+            && catch_unwind(AssertUnwindSafe(|| hook())).is_err()
+        {
+            // Whoever schedules cannot help it, and what is scheduled must not suffer.
+            log::error!(target: "callsoon", "panic in a wake-up hook");
         }
     }
 
@@ -142,6 +145,22 @@ impl RemoteHandle {
     /// Asks the loop to stop, like a callback that calls [`LoopHandle::stop`](crate::LoopHandle::stop).
     ///
     /// Does nothing when the loop is closed.
+    ///
+    /// *From asyncio:* `loop.call_soon_threadsafe(loop.stop)`.
+    ///
+    /// *Order:* that of [`call_soon_threadsafe`](Self::call_soon_threadsafe).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{EventLoop, RunEnd};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let remote = event_loop.remote();
+    /// let signal_thread = std::thread::spawn(move || remote.stop());
+    /// assert!(matches!(event_loop.run_forever(), RunEnd::Stopped));
+    /// assert!(signal_thread.join().is_ok());
+    /// ```
     pub fn stop(&self) {
         match current::local(self.remote.loop_id) {
             Some(lp) => lp.queue_mail(Posted::Stop),
@@ -150,7 +169,19 @@ impl RemoteHandle {
         }
     }
 
-    /// Whether the loop is closed.
+    /// Says whether the loop is closed. Its own thread may close it right after.
+    ///
+    /// *From asyncio:* `loop.is_closed()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let remote = event_loop.remote();
+    /// assert!(!remote.is_closed());
+    /// drop(event_loop);
+    /// assert!(remote.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         self.remote.mailbox.is_closed()
     }
@@ -159,6 +190,8 @@ impl RemoteHandle {
     /// virtual clock neither jumps to its next deadline nor reports a deadlock; it waits.
     ///
     /// A loop on the monotonic clock waits anyway, and takes no notice.
+    ///
+    /// *From asyncio:* nothing; there is no virtual clock.
     ///
     /// # Examples
     ///
@@ -194,6 +227,33 @@ impl fmt::Debug for RemoteHandle {
 }
 
 /// A promise that something will be posted; see [`RemoteHandle::expect_work`].
+///
+/// Its clones are promises of their own: the loop waits until the last one is dropped.
+///
+/// *From asyncio:* nothing; there is no virtual clock.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use callsoon::{Clock, EventLoop, RunEnd};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let sum = Arc::new(AtomicU32::new(0));
+/// let expected = event_loop.remote().expect_work();
+/// for n in 1..=3 {
+///     let (remote, expected, sum) = (event_loop.remote(), expected.clone(), sum.clone());
+///     std::thread::spawn(move || {
+///         let add = move || _ = sum.fetch_add(n, Ordering::Relaxed);
+///         remote.call_soon_threadsafe(add).expect("the loop waits");
+///         drop(expected);
+///     });
+/// }
+/// drop(expected);
+/// assert!(matches!(event_loop.run_forever(), RunEnd::Idle(_)));
+/// assert_eq!(sum.load(Ordering::Relaxed), 6);
+/// ```
 #[must_use = "the promise ends when this guard is dropped"]
 pub struct ExpectedWork {
     remote: Arc<Remote>,

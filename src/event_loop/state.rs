@@ -59,6 +59,8 @@ pub(crate) struct LoopState {
     /// Every unfinished task: the loop owns them, so that none is lost.
     pub(crate) tasks: RefCell<TaskTable>,
     pub(super) time: TimeSource,
+    /// How many turns there were.
+    pub(crate) turns: Cell<u64>,
     /// `stop()` was called, and the run that it ends has not returned yet.
     pub(super) stopping: Cell<bool>,
     /// Where the run that is going on was started.
@@ -66,7 +68,7 @@ pub(crate) struct LoopState {
     /// Where the run was started, of another loop, in which this loop was closed.
     pub(super) closed_in: Cell<Option<&'static Location<'static>>>,
     /// Where the callback was scheduled that runs, or ran last; `None` if another thread posted it.
-    pub(super) callback_site: Cell<Option<&'static Location<'static>>>,
+    pub(crate) callback_site: Cell<Option<&'static Location<'static>>>,
     /// Whether the host must hear of work that is scheduled outside a run.
     pub(super) has_hook: Cell<bool>,
     /// The step that is going on.
@@ -99,6 +101,7 @@ impl LoopState {
             timers: RefCell::default(),
             tasks: RefCell::default(),
             time: TimeSource::new(clock),
+            turns: Cell::new(0),
             stopping: Cell::new(false),
             running: Cell::new(None),
             closed_in: Cell::new(None),
@@ -267,6 +270,10 @@ impl LoopState {
     // ---- reports
 
     pub(super) fn set_exception_handler(&self, handler: Option<ExceptionHandler>) {
+        if self.is_closed() {
+            // Nothing will happen any more, and the handler may hold the loop.
+            return drop(handler);
+        }
         let old = std::mem::replace(&mut *self.exception_handler.borrow_mut(), handler);
         drop(old);
     }
@@ -357,6 +364,8 @@ impl LoopState {
             }
         }
         self.life.set(Life::Closed);
+        // If a `Drop` never stops scheduling, this is the end of it.
+        self.drop_pending();
         current::forget_local(self.id);
         let posted = self.remote.get().map(|remote| remote.mailbox.close());
         for item in posted.into_iter().flatten() {

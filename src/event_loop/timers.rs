@@ -128,6 +128,22 @@ impl Timers {
         }
     }
 
+    /// Whether another deadline follows the first one within `slack`.
+    pub(crate) fn is_crowded(&self, slack: Nanos) -> bool {
+        let Some(first) = self.first() else {
+            return false;
+        };
+        // The second is among these; a heap has it at one of the two places after the first.
+        let candidates = self
+            .queue
+            .iter()
+            .take(2)
+            .chain(self.heap.as_slice().iter().take(3));
+        candidates
+            .filter(|entry| entry.seq != first.seq)
+            .any(|entry| entry.when - first.when <= slack)
+    }
+
     /// The entry that comes first.
     fn first(&self) -> Option<&Entry> {
         self.queue.front().max(self.heap.peek())

@@ -17,7 +17,7 @@ use super::callbacks::{Action, ForeignWait, Key};
 use super::{Future, Shared, State, same};
 use crate::errors::ResultError;
 use crate::event_loop::{LoopState, current};
-use crate::tasks::TaskRef;
+use crate::tasks::{TaskRef, Waiter};
 
 /// In the place of a registration: the next poll reports a misuse. No registration has this id.
 const MISUSED: u64 = u64::MAX;
@@ -37,7 +37,7 @@ impl<T: 'static> Future<T> {
     pub(super) fn poll_done(&self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = self.shared();
         let lp = &shared.base.lp;
-        if lp.step.is_unwinding() {
+        if is_unwinding(lp) {
             return Poll::Pending;
         }
         if !shared.is_pending() {
@@ -58,7 +58,7 @@ impl<T: 'static> Future<T> {
     #[track_caller]
     pub(crate) fn poll_moving(&self, cx: &mut Context<'_>) -> Poll<T> {
         let shared = self.shared();
-        if !shared.base.lp.step.is_unwinding()
+        if !is_unwinding(&shared.base.lp)
             && let Some(value) = shared.take_if_ready()
         {
             self.registration.set(0);
@@ -120,8 +120,8 @@ impl<T: 'static> Future<T> {
         if ptr::addr_eq(&*me, &*task) {
             return self.misuse(lp, cx, Misuse::Itself);
         }
-        task.head().awaits(lp, me, true);
         let id = lp.next_registration();
+        task.head().awaits(lp, Waiter { id, future: me }, true);
         if shared.register(Action::Step(Key::new(id), task)).is_ok() {
             self.registration.set(id);
         }
@@ -149,10 +149,12 @@ impl<T: 'static> Future<T> {
                 id,
                 |action| matches!(action, Action::Step(_, waiting) if ptr::addr_eq(&**waiting, &*task)),
             ) == Some(true);
-        task.head().awaits(lp, me, !kept);
+        let head_of = task.clone();
         if !kept {
             self.enlist(lp, |key| Action::Step(key, task));
         }
+        let id = self.registration.get();
+        head_of.head().awaits(lp, Waiter { id, future: me }, !kept);
     }
 
     /// The same with a waker that is not the running step's own.
@@ -182,11 +184,14 @@ impl<T: 'static> Future<T> {
         if !self.shared().is_pending() {
             return waker.wake();
         }
-        if let Some(task) = &task {
-            task.head().awaits_wrapped(self.any());
-        }
+        let head_of = task.clone();
         let wait = Box::new(ForeignWait { waker, task });
         self.enlist(lp, |key| Action::Wake(key, wait));
+        if let Some(task) = head_of {
+            let id = self.registration.get();
+            let future = self.any();
+            task.head().awaits_wrapped(Waiter { id, future });
+        }
     }
 
     /// Registers, in the place of an earlier registration of this handle if that is still there.
@@ -217,7 +222,7 @@ impl<T: 'static> Future<T> {
                 .map(|action| mem::replace(slot, action(Key::new(id))))
         });
         if let Some(old) = old.flatten() {
-            self.forget(old);
+            self.forget(id, old);
         }
         if let Some(action) = action {
             self.enlist_new(lp, action);
@@ -229,20 +234,22 @@ impl<T: 'static> Future<T> {
     pub(super) fn withdraw(&self) {
         let id = self.registration.replace(0);
         if let Some(action) = self.shared().unregister(id) {
-            self.forget(action);
+            return self.forget(id, action);
+        }
+        // It is done meanwhile; the step that is going on may have polled it before it was.
+        let lp = &self.core.base().lp;
+        if let Some(task) = lp.current_task() {
+            drop(task.head().forget(lp, id));
         }
     }
 
     /// Makes the task of a registration that is no more forget that it awaits this.
-    fn forget(&self, action: Action<T>) {
+    fn forget(&self, id: u64, action: Action<T>) {
         match &action {
-            Action::Step(_, task) => {
-                let base = self.core.base();
-                task.head().forget(&base.lp, base);
-            }
+            Action::Step(_, task) => drop(task.head().forget(&self.core.base().lp, id)),
             Action::Wake(_, wait) => {
                 if let Some(task) = &wait.task {
-                    task.head().forget_wrapped(self.core.base());
+                    drop(task.head().forget_wrapped(id));
                 }
             }
             Action::Call(..) => {}
@@ -275,6 +282,16 @@ impl<T: 'static> Future<T> {
             ),
         }
     }
+}
+
+/// Whether the step that polls a future of `lp` is being unwound: usually a step of that loop, but
+/// what is done can be awaited in any.
+#[inline]
+fn is_unwinding(lp: &LoopState) -> bool {
+    if lp.step.is_stepping() {
+        return lp.step.is_unwinding();
+    }
+    current::with(|running| running.is_some_and(|running| running.step.is_unwinding()))
 }
 
 fn same_task(a: &Option<TaskRef>, b: &Option<TaskRef>) -> bool {

@@ -31,6 +31,14 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The id it was made of.
+    pub(super) fn id(self) -> u64 {
+        let [high, middle, low] = self.0.map(u64::from);
+        high << 32 | middle << 16 | low
+    }
+}
+
 /// What to do when the future is done.
 pub(crate) enum Action<T> {
     /// Queue a step of a task that awaits it.
@@ -121,6 +129,16 @@ pub(crate) struct CallbackList<T> {
 }
 
 impl<T> Callbacks<T> {
+    /// All of them, in order.
+    pub(crate) fn into_actions(self) -> impl Iterator<Item = Action<T>> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(action) => (Some(action), None),
+            Self::Many(list) => (None, Some(list.into_actions())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
     pub(super) fn push(&mut self, action: Action<T>) {
         match self {
             Self::None => *self = Self::One(action),

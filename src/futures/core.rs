@@ -67,6 +67,13 @@ pub(crate) struct Base {
     pub(crate) observed: Cell<bool>,
 }
 
+impl Base {
+    /// Whether somebody else has a handle.
+    pub(crate) fn has_handles(&self) -> bool {
+        self.handles.get() > 0
+    }
+}
+
 /// asyncio's three states, and two that Rust adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -165,11 +172,18 @@ impl<T: 'static> Shared<T> {
     fn fire(&self, me: &FutureRef<T>, action: Action<T>) {
         let lp = &self.base.lp;
         match action {
-            Action::Step(_, task) => lp.schedule_step(task),
-            Action::Wake(_, wait) => {
+            Action::Step(_, task) => {
+                // What is over or queued already may go here, and take its result with it.
+                if let Some(task) = lp.schedule_step(task) {
+                    lp.drop_user(task);
+                }
+            }
+            Action::Wake(key, wait) => {
                 let ForeignWait { waker, task } = *wait;
-                if let Some(task) = &task {
-                    task.head().forget_wrapped(me.base());
+                if let Some(task) = task {
+                    // Not the last reference: `me` is another one.
+                    drop(task.head().forget_wrapped(key.id()));
+                    lp.drop_user(task);
                 }
                 lp.guard("waker", self.base.site, || waker.wake());
             }

@@ -80,6 +80,17 @@ pub struct Future<T: 'static> {
 }
 
 /// Identifies a done-callback; see [`Future::add_done_callback`].
+///
+/// *From asyncio:* the callback itself; there one removes it by its equality.
+///
+/// # Examples
+///
+/// ```
+/// let event_loop = callsoon::EventLoop::new();
+/// let future = event_loop.create_future::<u32>();
+/// let id = future.add_done_callback(|_| unreachable!("it is removed"));
+/// assert!(future.remove_done_callback(id));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallbackId {
     /// Ids are unique within a loop.
@@ -109,16 +120,36 @@ impl<T: 'static> Future<T> {
         self.core.clone()
     }
 
-    /// Whether it is over: completed, cancelled, or ended by a panic.
+    /// Says whether it is over: completed, cancelled, or ended by a panic.
     ///
     /// *From asyncio:* `Future.done()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let future = event_loop.create_future();
+    /// assert!(!future.done());
+    /// future.set_result(1)?;
+    /// assert!(future.done());
+    /// # Ok::<(), callsoon::InvalidStateError<i32>>(())
+    /// ```
     pub fn done(&self) -> bool {
         !self.shared().is_pending()
     }
 
-    /// Whether it was cancelled.
+    /// Says whether it was cancelled.
     ///
     /// *From asyncio:* `Future.cancelled()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let future = event_loop.create_future::<()>();
+    /// future.cancel();
+    /// assert!(future.done() && future.cancelled());
+    /// ```
     pub fn cancelled(&self) -> bool {
         self.shared().state() == State::Cancelled
     }
@@ -157,6 +188,8 @@ impl<T: 'static> Future<T> {
     /// Looks at the result without cloning it.
     ///
     /// While `look` runs, the result can be read but not taken.
+    ///
+    /// *From asyncio:* `Future.result()`, which never clones.
     ///
     /// # Errors
     ///
@@ -269,9 +302,21 @@ impl<T: 'static> Future<T> {
             .cancel(CancelledError::at(None, Location::caller()))
     }
 
-    /// [`cancel`](Self::cancel) with a message for [`CancelledError::message`].
+    /// Does what [`cancel`](Self::cancel) does, with a message for [`CancelledError::message`].
     ///
     /// *From asyncio:* `Future.cancel(msg)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{EventLoop, ResultError};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let future = event_loop.create_future::<()>();
+    /// future.cancel_with("shutting down");
+    /// let Err(ResultError::Cancelled(why)) = future.result() else { unreachable!() };
+    /// assert_eq!(why.message(), Some("shutting down"));
+    /// ```
     #[track_caller]
     pub fn cancel_with(&self, message: impl Into<String>) -> bool {
         self.any().cancel(CancelledError::new(message))
@@ -319,7 +364,19 @@ impl<T: 'static> Future<T> {
     /// Once the future is done its callbacks are queued, and it is too late.
     ///
     /// *From asyncio:* `Future.remove_done_callback()`. Differences: it takes the id of one
-    /// registration, not the callback.
+    /// registration, not the callback, so there is nothing to count.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let future = event_loop.create_future();
+    /// let id = future.add_done_callback(|_| unreachable!("it is removed"));
+    /// assert!(future.remove_done_callback(id));
+    /// future.set_result(1)?;
+    /// assert_eq!(event_loop.next_deadline(), None); // nothing was queued
+    /// # Ok::<(), callsoon::InvalidStateError<i32>>(())
+    /// ```
     pub fn remove_done_callback(&self, id: CallbackId) -> bool {
         id.loop_id == self.core.base().lp.id && self.core.remove_callback(id.id)
     }
@@ -328,12 +385,29 @@ impl<T: 'static> Future<T> {
     /// `Clone`.
     ///
     /// Other handles stay; once the result is moved out they find it taken.
+    ///
+    /// *From asyncio:* nothing; there a result is never moved.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// struct NotClone(u32);
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let task = event_loop.create_task(async { NotClone(7) }); // stays here to ask
+    /// assert_eq!(event_loop.run_until_complete(task.take())?.0, 7);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn take(&self) -> OwnedFuture<T> {
         OwnedFuture::new(self.clone())
     }
 
     /// Awaits the end without unwinding: a cancellation, of this future or of the task behind it,
     /// comes as a value.
+    ///
+    /// *From asyncio:* `await future` with `except CancelledError`.
     ///
     /// # Cancellation
     ///
@@ -364,16 +438,37 @@ impl<T: 'static> Future<T> {
         Outcome::cloning(self)
     }
 
-    /// The loop it belongs to.
+    /// Gives the loop it belongs to.
     ///
     /// *From asyncio:* `Future.get_loop()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let future = event_loop.create_future::<()>();
+    /// future.add_done_callback(|future| future.get_loop().stop());
+    /// future.cancel();
+    /// assert!(matches!(event_loop.run_forever(), callsoon::RunEnd::Stopped));
+    /// ```
     pub fn get_loop(&self) -> LoopHandle {
         LoopHandle {
             lp: self.core.base().lp.clone(),
         }
     }
 
-    /// Where it was created.
+    /// Gives the place where it was created.
+    ///
+    /// *From asyncio:* nothing public; debug mode prints it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let line = line!() + 1;
+    /// let future = event_loop.create_future::<()>();
+    /// assert_eq!(future.created_at().line(), line);
+    /// ```
     pub fn created_at(&self) -> &'static Location<'static> {
         self.core.base().site
     }
@@ -391,6 +486,16 @@ impl<U: 'static, E: 'static> Future<Result<U, E>> {
     /// # Panics
     ///
     /// As for [`set_result`](Self::set_result).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let future = event_loop.create_future::<Result<u32, &str>>();
+    /// future.set_exception("no such host")?;
+    /// assert_eq!(event_loop.run_until_complete(&future)?, Err("no such host"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[track_caller]
     pub fn set_exception(&self, error: E) -> Result<(), InvalidStateError<E>> {
         self.set_result(Err(error)).map_err(|refused| {

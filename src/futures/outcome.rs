@@ -8,7 +8,36 @@ use super::Future;
 use crate::cancellation::CancelledError;
 use crate::errors::ResultError;
 
-/// Awaits how a future or task ends, and never unwinds; see [`Future::outcome`].
+/// Awaits how a future or task ends, and never unwinds because of that; see [`Future::outcome`].
+///
+/// *From asyncio:* `await future` with `except CancelledError`.
+///
+/// # Cancellation
+///
+/// Cancelling the task that awaits it cancels the future, and comes as its `Err`; the task goes on.
+/// Dropping it withdraws the await and changes nothing else.
+///
+/// # Panics
+///
+/// Awaiting panics if the result was taken before, if the future is pending and of another loop than
+/// the awaiting task, or if a task awaits itself.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use callsoon::{Clock, EventLoop, call_later, create_task, sleep};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let result = event_loop.run_until_complete(async {
+///     let slow = create_task(sleep(Duration::from_secs(60)));
+///     let handle = slow.handle();
+///     call_later(Duration::from_secs(1), move || _ = handle.cancel_with("too slow"));
+///     slow.outcome().await // goes on in spite of the cancellation
+/// })?;
+/// assert_eq!(result.unwrap_err().message(), Some("too slow"));
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
 #[must_use = "an outcome does nothing unless it is awaited"]
 pub struct Outcome<T: 'static> {
     future: Future<T>,

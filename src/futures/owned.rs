@@ -13,6 +13,8 @@ use super::{Future, Outcome, State};
 ///
 /// It has every method of [`Future`], through `Deref`. Made by [`Future::take`].
 ///
+/// *From asyncio:* nothing; there a result is never moved.
+///
 /// # Cancellation
 ///
 /// As for [`Future`].
@@ -47,9 +49,31 @@ impl<T: 'static> OwnedFuture<T> {
 
     /// Awaits the end without unwinding, and moves the result out; see [`Future::outcome`].
     ///
+    /// *From asyncio:* `await future` with `except CancelledError`.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`Future::outcome`].
+    ///
     /// # Errors
     ///
-    /// Those of [`Future::outcome`].
+    /// * Those of [`Future::outcome`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// struct NotClone(u32);
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let future = event_loop.create_future();
+    /// let outcome = future.take().outcome();
+    /// future.set_result(NotClone(7))?;
+    /// let moved = event_loop.run_until_complete(outcome)?;
+    /// assert_eq!(moved.map(|value| value.0).ok(), Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn outcome(self) -> Outcome<T> {
         Outcome::moving(self.future)
     }

@@ -10,6 +10,8 @@ use crate::futures::FutureRef;
 
 /// Makes a task with more than the usual; see [`LoopHandle::task`].
 ///
+/// *From asyncio:* the keyword arguments of `loop.create_task()`.
+///
 /// # Examples
 ///
 /// ```
@@ -41,6 +43,16 @@ where
     }
 
     /// Names the task. Without a name it is `Task-N`.
+    ///
+    /// *From asyncio:* `create_task(coro, name="...")`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let task = event_loop.task(async {}).name(format!("client {}", 7)).spawn();
+    /// assert_eq!(task.name(), "client 7");
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(shared_name(name));
         self
@@ -48,9 +60,22 @@ where
 
     /// Makes the task, as [`LoopHandle::create_task`] does.
     ///
+    /// *From asyncio:* `loop.create_task()`.
+    ///
+    /// *Order:* no code of the coroutine runs now; its first step is queued like a callback.
+    ///
     /// # Panics
     ///
     /// If the loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let task = event_loop.task(async { 5 }).name("five").spawn();
+    /// assert_eq!(event_loop.run_until_complete(task)?, 5);
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     #[track_caller]
     pub fn spawn(self) -> Task<F::Output> {
         Task::new(self.spawn_as::<Plain>())
@@ -58,9 +83,24 @@ where
 
     /// Makes the task, as [`LoopHandle::create_try_task`] does.
     ///
+    /// *From asyncio:* `loop.create_task()`, of a coroutine that may raise.
+    ///
+    /// *Order:* as for [`spawn`](Self::spawn).
+    ///
     /// # Panics
     ///
     /// If the loop is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::EventLoop;
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let task = event_loop.task(async { "x".parse::<u32>() }).name("parser").try_spawn();
+    /// assert!(event_loop.run_until_complete(task)?.is_err()); // looked at, so not reported
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     #[track_caller]
     pub fn try_spawn<U: 'static, E: fmt::Debug + 'static>(self) -> Task<Result<U, E>>
     where

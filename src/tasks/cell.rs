@@ -218,10 +218,11 @@ where
 
     /// The task is over: the loop lets go of it, and whoever waits for it hears of it.
     fn finish(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, outcome: Inner<B::Output>) {
-        self.head.end();
+        self.head.end(lp);
         let owned = lp.tasks.borrow_mut().remove(self.head.slot.get());
         let me: FutureRef<B::Output> = self;
         me.shared().finish(&me, outcome);
+        // What it awaited may go here; it itself goes with `me`.
         drop(owned);
     }
 
@@ -256,7 +257,7 @@ where
             && let Some(why) = head.must()
         {
             if yielded {
-                lp.schedule_step(self.clone());
+                drop(lp.schedule_step(self.clone()));
             }
             let probed = head.take(PROBE);
             return self.deliver(why, probed);
@@ -284,7 +285,7 @@ where
             }
             head.set_must(why);
         }
-        self.shared.base.lp.schedule_step(self.clone());
+        drop(self.shared.base.lp.schedule_step(self.clone()));
     }
 
     fn offer(self: &Pin<Rc<Self>>, awaited: Vec<AnyRef>, why: &CancelledError) -> bool {
@@ -316,6 +317,7 @@ impl<B: Body, K: Kind<B::Output>> TaskCell<B, K> {
             _ => None,
         };
         if let Some(context) = context {
+            let context = context.with_task_name(self.head.name());
             base.lp.report(&context.with_site(base.site));
         }
     }
@@ -347,7 +349,7 @@ where
         } else if head.has(PASSING) {
             // It comes back: tasks await each other, and it has to end somewhere.
             head.set_must(why);
-            self.shared.base.lp.schedule_step(self.clone());
+            drop(self.shared.base.lp.schedule_step(self.clone()));
         } else {
             self.deliver(why, false);
         }
@@ -388,13 +390,18 @@ where
             if head.has(DONE) {
                 return;
             }
-            if !head.has(PROBE)
+            if head.meets_cancelled(lp) {
+                // The await raises a cancellation by itself: two requests are delivered as one.
+                drop(head.take_must());
+                head.set(OFFERED);
+            } else if !head.has(PROBE)
                 && let Some(why) = head.take_must()
             {
                 // Nobody down the line took the cancellation: it is raised here.
                 return self.unwind(lp, why, stepper.main);
             }
         }
+        lp.callback_site.set(Some(self.shared.base.site));
         head.begin_step(lp);
         lp.step.begin(head);
         let (waker, main) = stepper.prepare(head);
@@ -405,7 +412,12 @@ where
             lp.step.end();
             return self.suspended(lp, notes & YIELDED != 0);
         }
-        self.as_ref().drop_body(stepper.main);
+        // Caught here, for the result may panic in its drop as well, and both at once would abort.
+        let dropped = catch_unwind(AssertUnwindSafe(|| self.as_ref().drop_body(stepper.main)));
+        if let Err(payload) = dropped {
+            lp.drop_user(polled);
+            return self.step_panicked(payload, stepper);
+        }
         match (polled, lp.step.end()) {
             // The raise beats a result that came in the same poll.
             (polled, Some(why)) => {
@@ -454,9 +466,11 @@ where
         lp.guard("drop of a coroutine", site, || {
             self.as_ref().drop_body(&mut NoMain);
         });
-        self.head.end();
-        // Nobody will ever call them, and they may hold this task.
-        lp.drop_user(self.shared.take_callbacks());
+        self.head.end(lp);
+        // Nobody will ever call them, and they may hold this task. One by one: any may panic.
+        for action in self.shared.take_callbacks().into_actions() {
+            lp.drop_user(action);
+        }
         let owned = lp.tasks.borrow_mut().remove(self.head.slot.get());
         lp.report_abandoned(TaskHandle::new(self.clone()));
         drop(owned);

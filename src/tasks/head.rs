@@ -16,13 +16,14 @@
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::mem;
 use std::rc::Rc;
-use std::{mem, ptr};
 
 use super::waker::StepWaker;
 use crate::cancellation::CancelledError;
 use crate::event_loop::LoopState;
-use crate::futures::{AnyRef, Base};
+use crate::futures::{AnyRef, State};
 
 /// A set of flags.
 pub(super) type Flags = u16;
@@ -39,6 +40,13 @@ pub(super) const OWN_WAKER: Flags = 1 << 8;
 pub(super) const PASSING: Flags = 1 << 11;
 const AWAITS: Flags = 1 << 9;
 const AWAITS_MORE: Flags = 1 << 10;
+
+/// Something that a task awaits.
+pub(crate) struct Waiter {
+    /// The registration with the future.
+    pub(crate) id: u64,
+    pub(crate) future: AnyRef,
+}
 
 pub(crate) struct TaskHead {
     id: u64,
@@ -57,9 +65,9 @@ struct Rare {
     /// The cancellation of `MUST`.
     must: Option<CancelledError>,
     /// What it awaits beside the first, which is in the table.
-    more: Vec<AnyRef>,
-    /// What is awaited through wrapping wakers, until it is done or dropped.
-    wrapped: Vec<AnyRef>,
+    more: Vec<Waiter>,
+    /// What is awaited through wrapping wakers, until it is done or dropped, by registration.
+    wrapped: BTreeMap<u64, AnyRef>,
     /// The task's own waker, once somebody holds a clone of it.
     waker: Option<StepWaker>,
 }
@@ -140,60 +148,56 @@ impl TaskHead {
 
     // ---- what it awaits
 
-    /// The task's step polled `future` with its own waker; `fresh` if it did so for the first time.
+    /// The task's step polled a future with its own waker; `fresh` if it did so for the first time.
     #[inline]
-    pub(crate) fn awaits(&self, lp: &LoopState, future: AnyRef, fresh: bool) {
+    pub(crate) fn awaits(&self, lp: &LoopState, waiter: Waiter, fresh: bool) {
         if fresh {
             self.set(FRESH);
         }
         if !self.has(AWAITS) {
             self.set(AWAITS);
-            *lp.tasks.borrow_mut().waiter(self.slot.get()) = Some(future);
-        } else if fresh || !self.awaits_already(lp, future.base()) {
+            *lp.tasks.borrow_mut().waiter(self.slot.get()) = Some(waiter);
+        } else if fresh || !self.awaits_already(lp, waiter.id) {
             self.set(AWAITS_MORE);
-            self.rare(|rare| rare.more.push(future));
+            self.rare(|rare| rare.more.push(waiter));
         }
     }
 
-    /// Whether this step polled this future before. (A `select!` in a loop polls its losers each
+    /// Whether this step polled this handle before. (A `select!` in a loop polls its losers each
     /// time round, and may go round many times in one step.)
-    fn awaits_already(&self, lp: &LoopState, future: &Base) -> bool {
-        let is_it = |waiter: &AnyRef| ptr::eq(waiter.base(), future);
+    fn awaits_already(&self, lp: &LoopState, id: u64) -> bool {
+        let is_it = |waiter: &Waiter| waiter.id == id;
         self.rare_if_any(|rare| rare.more.iter().any(is_it)) == Some(true)
             || (lp.tasks.borrow_mut().waiter(self.slot.get()).as_ref()).is_some_and(is_it)
     }
 
-    /// An await of this future was dropped.
+    /// The await with this registration was dropped. Gives what was forgotten: its drop is user
+    /// code.
     #[cold]
-    pub(crate) fn forget(&self, lp: &LoopState, future: &Base) {
-        // Whatever is taken out is dropped with nothing borrowed: that is user code.
-        let is_it = |waiter: &AnyRef| ptr::eq(waiter.base(), future);
+    pub(crate) fn forget(&self, lp: &LoopState, id: u64) -> Option<Waiter> {
+        let is_it = |waiter: &Waiter| waiter.id == id;
         let forgotten = self.take_more(|more| {
             let place = more.iter().rposition(is_it)?;
             Some(more.remove(place))
         });
         if forgotten.is_some() || !self.has(AWAITS) {
-            return;
+            return forgotten;
         }
-        // The first: the next one takes its place, or they would change their order.
-        let next = self.take_more(|more| (!more.is_empty()).then(|| more.remove(0)));
         let mut tasks = lp.tasks.borrow_mut();
         let first = tasks.waiter(self.slot.get());
-        if first.as_ref().is_some_and(is_it) {
-            if next.is_none() {
-                self.clear(AWAITS);
-            }
-            let forgotten = mem::replace(first, next);
-            drop(tasks);
-            drop(forgotten);
-        } else if let Some(next) = next {
-            self.rare(|rare| rare.more.insert(0, next));
-            self.set(AWAITS_MORE);
+        if !first.as_ref().is_some_and(is_it) {
+            return None;
         }
+        // The next one takes its place, or they would change their order.
+        let next = self.take_more(|more| (!more.is_empty()).then(|| more.remove(0)));
+        if next.is_none() {
+            self.clear(AWAITS);
+        }
+        mem::replace(first, next)
     }
 
     /// Takes something out of what it awaits beside the first.
-    fn take_more(&self, take: impl FnOnce(&mut Vec<AnyRef>) -> Option<AnyRef>) -> Option<AnyRef> {
+    fn take_more(&self, take: impl FnOnce(&mut Vec<Waiter>) -> Option<Waiter>) -> Option<Waiter> {
         if !self.has(AWAITS_MORE) {
             return None;
         }
@@ -204,28 +208,28 @@ impl TaskHead {
         taken
     }
 
-    pub(crate) fn awaits_wrapped(&self, future: AnyRef) {
-        self.rare(|rare| rare.wrapped.push(future));
+    pub(crate) fn awaits_wrapped(&self, waiter: Waiter) {
+        let Waiter { id, future } = waiter;
+        let old = self.rare(|rare| rare.wrapped.insert(id, future));
+        drop(old);
     }
 
-    pub(crate) fn forget_wrapped(&self, future: &Base) {
-        let forgotten = self.rare(|rare| {
-            let is_it = |waiter: &AnyRef| ptr::eq(waiter.base(), future);
-            let place = rare.wrapped.iter().position(is_it)?;
-            Some(rare.wrapped.swap_remove(place))
-        });
-        drop(forgotten);
+    /// Gives what was forgotten: its drop is user code.
+    pub(crate) fn forget_wrapped(&self, id: u64) -> Option<AnyRef> {
+        self.rare_if_any(|rare| rare.wrapped.remove(&id)).flatten()
     }
 
     /// Everything the task awaits now.
     pub(crate) fn awaited(&self, lp: &LoopState) -> Vec<AnyRef> {
         let mut awaited = Vec::new();
         if self.has(AWAITS) {
-            awaited.extend(lp.tasks.borrow_mut().waiter(self.slot.get()).clone());
+            let mut tasks = lp.tasks.borrow_mut();
+            let first = tasks.waiter(self.slot.get()).as_ref();
+            awaited.extend(first.map(|first| first.future.clone()));
         }
         self.rare_if_any(|rare| {
-            awaited.extend_from_slice(&rare.more);
-            awaited.extend_from_slice(&rare.wrapped);
+            awaited.extend(rare.more.iter().map(|waiter| waiter.future.clone()));
+            awaited.extend(rare.wrapped.values().cloned());
         });
         awaited
     }
@@ -234,6 +238,14 @@ impl TaskHead {
     /// polled several, and began to await one of them. (A `select!` that goes on polls its loser.)
     pub(super) fn is_unsettled(&self) -> bool {
         self.has(FRESH) && self.has(AWAITS_MORE)
+    }
+
+    /// Whether its next step comes upon a cancelled future in a straight line of code.
+    pub(super) fn meets_cancelled(&self, lp: &LoopState) -> bool {
+        self.has(AWAITS)
+            && !self.has(AWAITS_MORE)
+            && (lp.tasks.borrow_mut().waiter(self.slot.get()).as_ref())
+                .is_some_and(|first| first.future.state() == State::Cancelled)
     }
 
     /// An offer of a cancellation to what it awaits begins; see `LoopState::offer`.
@@ -248,7 +260,7 @@ impl TaskHead {
 
     /// A new step begins: what the one before it polled no longer counts.
     #[inline]
-    pub(super) fn begin_step(&self, lp: &LoopState) {
+    pub(super) fn begin_step(&self, lp: &Rc<LoopState>) {
         let flags = self.flags.get();
         let ended = QUEUED | FRESH | AWAITS | AWAITS_MORE;
         self.flags.set(flags & !ended | STARTED | RUNNING);
@@ -256,19 +268,23 @@ impl TaskHead {
             let first = lp.tasks.borrow_mut().waiter(self.slot.get()).take();
             if flags & AWAITS_MORE != 0 {
                 let more = self.rare(|rare| mem::take(&mut rare.more));
-                drop(more);
+                lp.drop_user(more);
             }
-            drop(first);
+            // Usually somebody else has it too; the last reference takes user code with it.
+            match first {
+                Some(last) if !last.future.base().has_handles() => lp.drop_user(last),
+                _ => {}
+            }
         }
     }
 
     /// The task is over: it awaits nothing, and its waker wakes nobody.
-    pub(super) fn end(&self) {
+    pub(super) fn end(&self, lp: &Rc<LoopState>) {
         let flags = self.flags.get();
         self.flags.set(flags & STARTED | DONE);
         if flags & (AWAITS_MORE | OWN_WAKER) != 0 {
             let left = self.rare(|rare| (mem::take(&mut rare.more), rare.waker.take()));
-            drop(left);
+            lp.drop_user(left);
         }
     }
 

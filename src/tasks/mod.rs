@@ -28,7 +28,7 @@ pub use self::handle::TaskHandle;
 pub use self::sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 
 pub(crate) use self::cell::{MainCoroutine, MainProxy, NoMain, Payload, Plain, TaskCell, TaskRef};
-pub(crate) use self::head::TaskHead;
+pub(crate) use self::head::{TaskHead, Waiter};
 pub(crate) use self::step::{StepState, Stepper};
 pub(crate) use self::table::TaskTable;
 pub(crate) use self::waker::TaskWaker;
@@ -94,14 +94,40 @@ impl<T: 'static> Task<T> {
         self.future.core().task().expect("it is a task")
     }
 
-    /// A handle without the type of the result, for keeping tasks of all sorts together.
+    /// Gives a handle without the type of the result, for keeping tasks of all sorts together.
+    ///
+    /// *From asyncio:* nothing; there tasks have no types.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let number = event_loop.create_task(async { 1 });
+    /// let text = event_loop.create_task(async { "two" });
+    /// for task in [number.handle(), text.handle()] {
+    ///     task.cancel();
+    /// }
+    /// event_loop.run_once(None)?;
+    /// assert!(number.cancelled() && text.cancelled());
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn handle(&self) -> TaskHandle {
         TaskHandle::new(self.future.any().into_task().expect("it is a task"))
     }
 
-    /// Its name: what it was given, or `Task-N`.
+    /// Gives its name: what it was given, or `Task-N`.
     ///
     /// *From asyncio:* `Task.get_name()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let named = event_loop.task(async {}).name("reader").spawn();
+    /// let nameless = event_loop.create_task(async {});
+    /// assert_eq!(named.name(), "reader");
+    /// assert!(nameless.name().starts_with("Task-"));
+    /// ```
     pub fn name(&self) -> String {
         self.head().name()
     }
@@ -109,30 +135,83 @@ impl<T: 'static> Task<T> {
     /// Gives it another name.
     ///
     /// *From asyncio:* `Task.set_name()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let task = event_loop.create_task(async {});
+    /// task.set_name("connection 17");
+    /// assert!(format!("{task:?}").starts_with("<Task pending name='connection 17'"));
+    /// ```
     pub fn set_name(&self, name: impl Into<String>) {
         self.handle().set_name(name);
     }
 
-    /// How many times it was asked to stop, less what was taken back.
+    /// Says how many times it was asked to stop, less what was taken back.
     ///
     /// *From asyncio:* `Task.cancelling()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let task = event_loop.create_task(async {});
+    /// task.cancel();
+    /// task.cancel();
+    /// assert_eq!(task.cancelling(), 2);
+    /// task.uncancel();
+    /// assert_eq!(task.cancelling(), 1);
+    /// ```
     pub fn cancelling(&self) -> u32 {
         self.head().cancelling()
     }
 
-    /// Takes one request to stop back, and gives how many are left. When none is, a request that has
-    /// not reached the coroutine yet is withdrawn.
+    /// Takes one request to stop back, and gives how many are left.
+    ///
+    /// When none is, a request that still waits for the task's next step is withdrawn; one that was
+    /// passed on to what the task awaits is not.
     ///
     /// *From asyncio:* `Task.uncancel()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let task = event_loop.create_task(async { "ran" });
+    /// task.cancel();
+    /// assert_eq!(task.uncancel(), 0);
+    /// assert_eq!(event_loop.run_until_complete(task)?, "ran");
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
     pub fn uncancel(&self) -> u32 {
         self.head().uncancel()
     }
 
     /// Awaits the end without unwinding, and moves the result out; see [`Future::outcome`].
     ///
+    /// *From asyncio:* `await task` with `except CancelledError`.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`Future::outcome`].
+    ///
     /// # Errors
     ///
-    /// Those of [`Future::outcome`].
+    /// * Those of [`Future::outcome`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{create_task, run};
+    ///
+    /// let stopped = run(async {
+    ///     let task = create_task(std::future::pending::<String>());
+    ///     task.cancel();
+    ///     task.outcome().await // a plain `task.await` would unwind this coroutine
+    /// });
+    /// assert!(stopped.is_err());
+    /// ```
     pub fn outcome(self) -> Outcome<T> {
         Outcome::moving(self.future)
     }
@@ -203,6 +282,17 @@ pub fn current_task() -> Option<TaskHandle> {
 ///
 /// If no loop runs on this thread; [`LoopHandle::all_tasks`](crate::LoopHandle::all_tasks) works
 /// everywhere.
+///
+/// # Examples
+///
+/// ```
+/// let names = callsoon::run(async {
+///     callsoon::current_task().expect("this is one").set_name("main");
+///     callsoon::task(async {}).name("reader").spawn();
+///     callsoon::all_tasks().iter().map(|task| task.name()).collect::<Vec<_>>()
+/// });
+/// assert_eq!(names, ["main", "reader"]);
+/// ```
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskHandle> {
     crate::get_running_loop().all_tasks()

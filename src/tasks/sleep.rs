@@ -63,6 +63,8 @@ pub fn sleep(delay: Duration) -> Sleep {
 ///
 /// *From asyncio:* nothing; there one sleeps for `when - loop.time()`.
 ///
+/// *Order:* as for [`sleep`].
+///
 /// # Cancellation
 ///
 /// As for [`sleep`].
@@ -70,6 +72,23 @@ pub fn sleep(delay: Duration) -> Sleep {
 /// # Panics
 ///
 /// When polled outside a running loop.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use callsoon::{Clock, EventLoop, sleep, sleep_until};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// event_loop.run_until_complete(async {
+///     for beat in 1..=3 {
+///         sleep(Duration::from_millis(300)).await; // work, which does not delay the beat
+///         sleep_until(Duration::from_secs(beat)).await;
+///     }
+/// })?;
+/// assert_eq!(event_loop.time(), Duration::from_secs(3));
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
 #[track_caller]
 pub fn sleep_until(when: Duration) -> Sleep {
     Sleep(State::New {
@@ -103,10 +122,40 @@ pub fn sleep_until(when: Duration) -> Sleep {
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
 pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false }
+    YieldNow { began: None }
 }
 
-/// The future of [`sleep`] and [`sleep_until`].
+/// The future of [`sleep`] and [`sleep_until`], for naming its type.
+///
+/// *From asyncio:* the coroutine that `asyncio.sleep()` gives.
+///
+/// # Cancellation
+///
+/// As for [`sleep`].
+///
+/// # Panics
+///
+/// When polled outside a running loop, or again after it was over.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use callsoon::{Clock, EventLoop, Sleep, sleep};
+///
+/// fn backoff(attempt: u32) -> Sleep {
+///     sleep(Duration::from_secs(1 << attempt))
+/// }
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// event_loop.run_until_complete(async {
+///     for attempt in 0..3 {
+///         backoff(attempt).await;
+///     }
+/// })?;
+/// assert_eq!(event_loop.time(), Duration::from_secs(1 + 2 + 4));
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
 #[must_use = "a sleep does nothing unless it is awaited"]
 pub struct Sleep(State);
 
@@ -196,40 +245,74 @@ impl fmt::Debug for Sleep {
     }
 }
 
-/// The future of [`yield_now`].
+/// The future of [`yield_now`], for naming its type.
+///
+/// *From asyncio:* the coroutine that `asyncio.sleep(0)` gives.
+///
+/// # Cancellation
+///
+/// As for [`yield_now`].
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{YieldNow, create_task, run, yield_now};
+///
+/// fn after_each_chunk() -> YieldNow {
+///     yield_now()
+/// }
+///
+/// let other_ran = run(async {
+///     let other = create_task(async {});
+///     after_each_chunk().await;
+///     other.done()
+/// });
+/// assert!(other_ran);
+/// ```
 #[derive(Debug)]
 #[must_use = "yielding does nothing unless it is awaited"]
 pub struct YieldNow {
-    yielded: bool,
+    /// When it was first polled.
+    began: Option<Began>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Began {
+    /// In this turn of the loop, by a task's own step.
+    Turn(u64),
+    /// With a waker that wraps a task's, or is another executor's.
+    Elsewhere,
 }
 
 impl std::future::Future for YieldNow {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        /// What the running loop says about this poll.
-        enum Where {
-            Unwinding,
-            InStep,
-            Elsewhere,
-        }
-        let place = current::with(|running| match running {
-            Some(lp) if lp.step.is_unwinding() => Where::Unwinding,
+        let began = self.began;
+        let (place, unwinding) = current::with(|running| match running {
             Some(lp) if lp.step.is_direct(cx.waker()) => {
-                if !self.yielded {
+                let now = Began::Turn(lp.turns.get());
+                // Polled again in the same turn it has not yielded yet.
+                if began.is_none_or(|began| began == now) {
                     lp.step.yield_now();
                 }
-                Where::InStep
+                (now, lp.step.is_unwinding())
             }
-            _ => Where::Elsewhere,
+            Some(lp) => (Began::Elsewhere, lp.step.is_unwinding()),
+            None => (Began::Elsewhere, false),
         });
-        match place {
-            Where::Unwinding => return Poll::Pending,
-            _ if self.yielded => return Poll::Ready(()),
-            Where::InStep => {}
-            Where::Elsewhere => cx.waker().wake_by_ref(),
+        if unwinding {
+            return Poll::Pending;
         }
-        self.yielded = true;
+        match began {
+            None => {}
+            Some(began) if began == place && place != Began::Elsewhere => return Poll::Pending,
+            Some(_) => return Poll::Ready(()),
+        }
+        if place == Began::Elsewhere {
+            cx.waker().wake_by_ref();
+        }
+        self.began = Some(place);
         Poll::Pending
     }
 }

@@ -103,11 +103,12 @@ pub(crate) struct Stepper<'a> {
 
 impl<'a> Stepper<'a> {
     pub(crate) fn new(lp: &'a Rc<LoopState>, main: &'a mut dyn MainCoroutine) -> Self {
-        Self {
-            waker: lp.step.spare.take(),
-            lp,
-            main,
-        }
+        let waker = lp.step.spare.take();
+        let data = waker
+            .as_ref()
+            .map_or(ptr::null(), |spare| spare.waker.data());
+        lp.step.waker.set(data);
+        Self { waker, lp, main }
     }
 
     /// The waker for a step of the task with this head, and the run's own coroutine.
@@ -146,12 +147,15 @@ impl<'a> Stepper<'a> {
             && let Some(waker) = self.waker.take()
         {
             head.keep_waker(waker);
+            // It may be freed before the next step has another.
+            self.lp.step.waker.set(ptr::null());
         }
     }
 }
 
 impl Drop for Stepper<'_> {
     fn drop(&mut self) {
+        self.lp.step.waker.set(ptr::null());
         self.lp.step.spare.set(self.waker.take());
     }
 }
@@ -166,14 +170,15 @@ impl LoopState {
         self.tasks.borrow().get(slot).cloned()
     }
 
-    /// Queues a step of a task, unless one is queued or the task is over.
-    pub(crate) fn schedule_step(&self, task: TaskRef) {
+    /// Queues a step of a task; gives the task back if one is queued already or the task is over.
+    pub(crate) fn schedule_step(&self, task: TaskRef) -> Option<TaskRef> {
         let head = task.head();
         if head.has(QUEUED | DONE) || self.is_closed() {
-            return;
+            return Some(task);
         }
         head.set(QUEUED);
         self.push(task);
+        None
     }
 
     /// Queues a step of the task that `key` refers to, if it is still there.

@@ -5,23 +5,25 @@
 
 use slab::Slab;
 
-use super::TaskRef;
-use crate::futures::AnyRef;
+use super::{TaskRef, Waiter};
 
 #[derive(Default)]
 pub(crate) struct TaskTable {
     slots: Slab<OwnedTask>,
+    /// The greatest id that was ever here.
+    newest: u64,
 }
 
 /// A task, and the first thing it awaits; see `TaskHead::awaits` for the others.
 pub(super) struct OwnedTask {
     task: TaskRef,
-    pub(super) waiter: Option<AnyRef>,
+    pub(super) waiter: Option<Waiter>,
 }
 
 impl TaskTable {
     /// Takes a task in, and gives its place.
     pub(super) fn insert(&mut self, task: TaskRef) -> u32 {
+        self.newest = self.newest.max(task.head().id());
         let slot = self.slots.insert(OwnedTask { task, waiter: None });
         u32::try_from(slot).expect("fewer than 2^32 tasks at a time fit into memory")
     }
@@ -36,8 +38,17 @@ impl TaskTable {
     }
 
     /// The place for the first thing that the task awaits. The task is in the table.
-    pub(super) fn waiter(&mut self, slot: u32) -> &mut Option<AnyRef> {
+    pub(super) fn waiter(&mut self, slot: u32) -> &mut Option<Waiter> {
         &mut self.slots[slot as usize].waiter
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The greatest id of a task that was ever here.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
     }
 
     /// Every task, in the order in which they were made.

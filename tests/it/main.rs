@@ -13,6 +13,7 @@ mod embedding;
 mod exceptions;
 mod futures;
 mod handles;
+mod hard_cases;
 mod iteration;
 mod panics;
 mod properties;
