@@ -8,6 +8,7 @@
 mod awaiting;
 mod callbacks;
 mod core;
+mod describe;
 mod flat_drop;
 mod outcome;
 mod owned;
@@ -22,6 +23,8 @@ pub use self::owned::OwnedFuture;
 pub(crate) use self::core::{
     AnyFuture, AnyRef, Base, FutureCore, FutureRef, Inner, Promise, Shared, State, same,
 };
+
+pub(crate) use self::describe::{Brief, describe};
 
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, Refused, ResultError};
@@ -285,6 +288,11 @@ impl<T: 'static> Future<T> {
     /// *Order:* for a promise, callbacks and awaiting tasks are queued by this call and run in the
     /// next turn. For a task, see [`Task`](crate::Task).
     ///
+    /// # Panics
+    ///
+    /// If the loop is closed and there are callbacks to schedule. The future is cancelled
+    /// nevertheless.
+    ///
     /// # Examples
     ///
     /// ```
@@ -305,6 +313,10 @@ impl<T: 'static> Future<T> {
     /// Does what [`cancel`](Self::cancel) does, with a message for [`CancelledError::message`].
     ///
     /// *From asyncio:* `Future.cancel(msg)`.
+    ///
+    /// # Panics
+    ///
+    /// As for [`cancel`](Self::cancel).
     ///
     /// # Examples
     ///
@@ -555,44 +567,5 @@ impl<T: 'static> Drop for Future<T> {
 impl<T: 'static> fmt::Debug for Future<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe(&**self.core(), self.shared().callback_count(), f)
-    }
-}
-
-/// Prints a future or task as asyncio's `repr` does.
-pub(crate) fn describe(
-    future: &dyn AnyFuture,
-    callbacks: usize,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
-    let site = future.base().site;
-    let state = future.state();
-    match future.task() {
-        None => write!(f, "<Future {state}")?,
-        Some(head) => {
-            write!(f, "<Task {state} name='{}'", head.name())?;
-            if state == State::Pending {
-                for awaited in head.awaited(&future.base().lp) {
-                    write!(f, " wait_for={}", Brief(&*awaited))?;
-                }
-            }
-        }
-    }
-    if callbacks > 0 {
-        write!(f, " cb=[{callbacks}]")?;
-    }
-    write!(f, " created at {site}>")
-}
-
-/// A future in short, as part of another's description.
-pub(crate) struct Brief<'a>(pub(crate) &'a dyn AnyFuture);
-
-impl fmt::Display for Brief<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.state();
-        let site = self.0.base().site;
-        match self.0.task() {
-            None => write!(f, "<Future {state} created at {site}>"),
-            Some(head) => write!(f, "<Task {state} name='{}' created at {site}>", head.name()),
-        }
     }
 }

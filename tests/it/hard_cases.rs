@@ -91,7 +91,8 @@ fn waker_in_the_place_of_a_freed_one_is_woken() {
     turn(&event_loop);
 
     let future = event_loop.create_future::<u8>();
-    let woken: Rc<RefCell<Option<(Arc<Count>, callsoon::Future<u8>)>>> = Rc::default();
+    type Registered = (Arc<Count>, callsoon::Future<u8>);
+    let woken: Rc<RefCell<Option<Registered>>> = Rc::default();
     let (result, mut awaited) = (woken.clone(), future.clone());
     let on_drop = OnDrop::new(move || {
         drop(kept.take());
