@@ -122,7 +122,7 @@ pub fn sleep_until(when: Duration) -> Sleep {
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
 pub fn yield_now() -> YieldNow {
-    YieldNow { began: None }
+    YieldNow { began: NEW }
 }
 
 /// The future of [`sleep`] and [`sleep_until`], for naming its type.
@@ -272,47 +272,45 @@ impl fmt::Debug for Sleep {
 #[derive(Debug)]
 #[must_use = "yielding does nothing unless it is awaited"]
 pub struct YieldNow {
-    /// When it was first polled.
-    began: Option<Began>,
+    /// The turn of the loop in which a task's own step polled it; `NEW` or `ELSEWHERE` otherwise.
+    began: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Began {
-    /// In this turn of the loop, by a task's own step.
-    Turn(u64),
-    /// With a waker that wraps a task's, or is another executor's.
-    Elsewhere,
-}
+/// It was not polled yet. Turns count from 1.
+const NEW: u64 = 0;
+/// It was polled with a waker that wraps a task's, or is another executor's.
+const ELSEWHERE: u64 = u64::MAX;
 
 impl std::future::Future for YieldNow {
     type Output = ();
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let began = self.began;
-        let (place, unwinding) = current::with(|running| match running {
+        // Where this poll is, and whether it has to wait; nothing if the task is being unwound.
+        let polled = current::with(|running| match running {
+            Some(lp) if lp.step.is_unwinding() => None,
             Some(lp) if lp.step.is_direct(cx.waker()) => {
-                let now = Began::Turn(lp.turns.get());
+                let turn = lp.turns.get();
                 // Polled again in the same turn it has not yielded yet.
-                if began.is_none_or(|began| began == now) {
+                let waits = began == NEW || began == turn;
+                if waits {
                     lp.step.yield_now();
                 }
-                (now, lp.step.is_unwinding())
+                Some((turn, waits))
             }
-            Some(lp) => (Began::Elsewhere, lp.step.is_unwinding()),
-            None => (Began::Elsewhere, false),
+            _ => Some((ELSEWHERE, began == NEW)),
         });
-        if unwinding {
-            return Poll::Pending;
-        }
-        match began {
+        match polled {
+            Some((_, false)) => return Poll::Ready(()),
+            Some((place, true)) => {
+                self.began = place;
+                if place == ELSEWHERE {
+                    cx.waker().wake_by_ref();
+                }
+            }
             None => {}
-            Some(began) if began == place && place != Began::Elsewhere => return Poll::Pending,
-            Some(_) => return Poll::Ready(()),
         }
-        if place == Began::Elsewhere {
-            cx.waker().wake_by_ref();
-        }
-        self.began = Some(place);
         Poll::Pending
     }
 }
