@@ -286,7 +286,7 @@ fn shut_down(event_loop: &EventLoop, timeout: Duration) {
     if let Ok(_running) = lp.start_run(Location::caller()) {
         // On the loop's clock; and on the real one, for a virtual clock stands still while tasks that
         // refuse to end keep the loop busy.
-        let begin = Instant::now();
+        let (begin, longest) = (Instant::now(), timeout.max(SHUTDOWN_TIMEOUT));
         let expired = Rc::new(Cell::new(false));
         let expire = expired.clone();
         let timer = event_loop.call_later(timeout, move || expire.set(true));
@@ -306,7 +306,7 @@ fn shut_down(event_loop: &EventLoop, timeout: Duration) {
                 newest = latest;
             }
             let idle = lp.single_turn(Patience::Unlimited, &mut stepper).idle;
-            if idle || expired.get() || begin.elapsed() > timeout {
+            if idle || expired.get() || begin.elapsed() > longest {
                 report_survivors(event_loop);
                 break;
             }

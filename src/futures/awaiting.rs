@@ -149,12 +149,12 @@ impl<T: 'static> Future<T> {
                 id,
                 |action| matches!(action, Action::Step(_, waiting) if ptr::addr_eq(&**waiting, &*task)),
             ) == Some(true);
-        let head_of = task.clone();
+        let awaiting = task.clone();
         if !kept {
             self.enlist(lp, |key| Action::Step(key, task));
         }
         let id = self.registration.get();
-        head_of.head().awaits(lp, Waiter { id, future: me }, !kept);
+        awaiting.head().awaits(lp, Waiter { id, future: me }, !kept);
     }
 
     /// The same with a waker that is not the running step's own.
@@ -184,10 +184,10 @@ impl<T: 'static> Future<T> {
         if !self.shared().is_pending() {
             return waker.wake();
         }
-        let head_of = task.clone();
+        let awaiting = task.clone();
         let wait = Box::new(ForeignWait { waker, task });
         self.enlist(lp, |key| Action::Wake(key, wait));
-        if let Some(task) = head_of {
+        if let Some(task) = awaiting {
             let id = self.registration.get();
             let future = self.any();
             task.head().awaits_wrapped(Waiter { id, future });
