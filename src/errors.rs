@@ -478,3 +478,31 @@ impl fmt::Display for NoRunningLoopError {
 }
 
 impl std::error::Error for NoRunningLoopError {}
+
+/// Says that the time for something was over before it was done.
+///
+/// *From asyncio:* `TimeoutError`.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use callsoon::{Clock, EventLoop, TimeoutError, timeout};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let never = std::future::pending::<()>();
+/// let result = event_loop.run_until_complete(timeout(Duration::from_secs(1), never))?;
+/// assert_eq!(result, Err(TimeoutError));
+/// assert_eq!(TimeoutError.to_string(), "the time is over");
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimeoutError;
+
+impl fmt::Display for TimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time is over")
+    }
+}
+
+impl std::error::Error for TimeoutError {}

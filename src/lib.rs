@@ -26,7 +26,37 @@
 //! * **A future is a result to come**, with callbacks. A [`Future`] is completed by hand; a [`Task`] is
 //!   a future whose result a coroutine computes.
 //! * **Errors are values; cancellation and panics unwind.** A coroutine that is cancelled is dropped at
-//!   the await where it is suspended; `outcome()` gives a cancellation as a value instead.
+//!   the await where it is suspended, up to the nearest [`catch_cancel`], which may clean up, with
+//!   `.await`, and go on unwinding or decline.
+//!
+//! ```
+//! use std::time::Duration;
+//! use callsoon::{Clock, EventLoop, catch_cancel, gather, sleep, timeout};
+//!
+//! async fn factorial(name: &str, number: u64) -> u64 {
+//!     for i in 2..=number {
+//!         println!("Task {name}: Compute factorial({number}), currently i={i}...");
+//!         sleep(Duration::from_secs(1)).await;
+//!     }
+//!     (1..=number).product()
+//! }
+//!
+//! async fn careful() {
+//!     if let Err(cancelled) = catch_cancel(std::future::pending::<()>()).await {
+//!         sleep(Duration::from_secs(1)).await; // a clean-up takes time
+//!         cancelled.reraise().await;
+//!     }
+//! }
+//!
+//! let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+//! event_loop.run_until_complete(async {
+//!     let all = gather((factorial("A", 2), factorial("B", 3), factorial("C", 4))).await;
+//!     assert_eq!(all, (2, 6, 24));
+//!     assert!(timeout(Duration::from_secs(5), careful()).await.is_err());
+//! })?;
+//! assert_eq!(event_loop.time(), Duration::from_secs(3 + 5 + 1));
+//! # Ok::<(), callsoon::RunError>(())
+//! ```
 //!
 //! # From asyncio
 //!
@@ -44,11 +74,17 @@
 //! | `CancelledError`, `InvalidStateError` | [`CancelledError`], [`InvalidStateError`], [`ResultError`] |
 //! | `current_task()`, `all_tasks()` | [`current_task`], [`all_tasks`] |
 //! | `sleep(1)`, `sleep(0)` | [`sleep`], [`yield_now`] |
+//! | `try` / `except CancelledError` / `raise` | [`catch_cancel`], [`CancelledError::reraise`] |
+//! | `gather()`, with `return_exceptions=True` | [`gather()`], [`try_gather`], [`gather_outcomes`] |
+//! | `wait()`, `as_completed()`, `shield()` | [`wait()`], [`as_completed()`], [`shield()`] |
+//! | `timeout()`, `timeout_at()`, `Timeout`, `wait_for()` | [`timeout`], [`timeout_at`], [`Timeout`], [`wait_for`] |
+//! | `TaskGroup`, `ExceptionGroup` | [`TaskGroup`], [`task_group`], [`ExceptionGroup`] |
+//! | `eager_task_factory` | [`TaskBuilder::eager_start`] |
 //! | `loop.set_exception_handler()` and friends | [`LoopHandle::set_exception_handler`], [`ExceptionContext`] |
 //!
 //! # What is here, and what is not
 //!
-//! The loop, futures, tasks, timers, cancellation, embedding in a host's loop
+//! The loop, futures, tasks, timers, cancellation, combinators, timeouts, task groups, embedding in a host's loop
 //! ([`EventLoop::run_once`]), posting from threads, and virtual time. There are no sockets, files or
 //! processes: use a runtime that has them beside this one. Work that is to spread over all cores wants
 //! a multi-threaded executor.
@@ -57,14 +93,20 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings))))]
 
+mod as_completed;
 mod cancellation;
 mod errors;
 mod event_loop;
 mod futures;
+mod gather;
 mod ids;
 mod runners;
+mod shield;
 mod sync;
+mod taskgroups;
 mod tasks;
+mod timeouts;
+mod wait;
 
 /// What changed, release by release.
 pub mod changelog {
@@ -81,19 +123,26 @@ pub mod architecture {
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use cancellation::{CancelOrigin, CancelledError};
+pub use as_completed::{AsCompleted, AsCompletedTimeout, as_completed, as_completed_coroutines};
+pub use cancellation::{CancelOrigin, CancelledError, CatchCancel, catch_cancel};
 pub use errors::{
     InvalidStateError, LoopClosedError, NoRunningLoopError, PanicError, ResultError, RunError,
+    TimeoutError,
 };
 pub use event_loop::{
-    Awaitable, Builder, Clock, DeadlockReport, EventLoop, ExceptionContext, ExceptionHandler,
-    ExpectedWork, Handle, LoopHandle, RemoteHandle, RunEnd, TimerHandle, Turn, WaitingTask,
-    call_at, call_later, call_soon, create_future, create_task, create_try_task, get_running_loop,
-    task, try_get_running_loop,
+    Awaitable, Awaited, Builder, Clock, DeadlockReport, EventLoop, ExceptionContext,
+    ExceptionHandler, ExpectedWork, Handle, LoopHandle, RemoteHandle, RunEnd, TimerHandle, Turn,
+    WaitingTask, call_at, call_later, call_soon, create_future, create_task, create_try_task,
+    get_running_loop, task, try_get_running_loop,
 };
-pub use futures::{CallbackId, Future, Outcome, OwnedFuture};
+pub use futures::{CallbackId, Future, FutureHandle, Outcome, OwnedFuture};
+pub use gather::{Group, TryGroup, gather, gather_outcomes, try_gather};
 pub use runners::{Runner, run};
+pub use shield::shield;
+pub use taskgroups::{ExceptionGroup, GroupTaskBuilder, TaskGroup, task_group};
 pub use tasks::{
     Sleep, Task, TaskBuilder, TaskHandle, YieldNow, all_tasks, current_task, sleep, sleep_until,
     yield_now,
 };
+pub use timeouts::{Timed, Timeout, TimeoutStateError, timeout, timeout_at, wait_for};
+pub use wait::{ReturnWhen, Wait, Waitable, Waited, wait};

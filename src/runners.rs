@@ -12,7 +12,7 @@ use crate::cancellation::CancelledError;
 use crate::errors::{ResultError, RunError};
 use crate::event_loop::{Builder, EventLoop, ExceptionContext, LoopHandle, Patience};
 use crate::futures::{AnyRef, FutureCore};
-use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, Stepper, TaskCell};
+use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, Start, Stepper, TaskCell};
 
 /// How long a runner that ends waits for cancelled tasks to clean up.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -229,7 +229,7 @@ impl Runner {
             coroutine,
             result: None,
         };
-        let task = TaskCell::<_, Plain>::spawn(lp.clone(), MainProxy, None, site);
+        let task = TaskCell::<_, Plain>::spawn(lp.clone(), MainProxy, None, site, Start::Queued);
         let any: AnyRef = task.clone();
         if let Err(early) = lp.run_until_done(&any, &mut main) {
             // The coroutine cannot outlive this call.

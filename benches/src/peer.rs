@@ -61,6 +61,19 @@ pub trait Peer: Clone + 'static {
     /// Waits that long.
     fn sleep(delay: Duration) -> impl Future<Output = ()> + 'static;
 
+    /// Waits for `work`, but not longer than `delay`. A runtime that has no such function gets a race
+    /// with [`sleep`](Peer::sleep).
+    fn timeout<F: Future<Output: 'static> + 'static>(
+        delay: Duration,
+        work: F,
+    ) -> impl Future<Output = F::Output> + 'static {
+        let late = async move {
+            Self::sleep(delay).await;
+            panic!("no workload takes that long")
+        };
+        futures_lite::future::or(work, late)
+    }
+
     /// An unbounded channel from any thread to this one.
     fn mailbox() -> (impl Fn(Job) + Send + 'static, impl Mailbox);
 

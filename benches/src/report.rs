@@ -95,6 +95,10 @@ impl Line {
                     .zip(to_floor)
                     .map(|(peer, floor)| peer <= most && floor <= most_of_floor),
             ),
+            Target::Floor(most) => (
+                format!("floor x {most:.1}"),
+                to_floor.map(|ratio| ratio <= most),
+            ),
             Target::AtMost(most) => (format!("at most {most}"), ours.map(|ours| ours <= most)),
         };
         let compared = match (to_peer, peer) {

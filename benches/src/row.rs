@@ -60,6 +60,8 @@ pub enum Target {
     Peer(f64),
     /// At most that much of the fastest peer's figure, and of the floor's.
     PeerAndFloor(f64, f64),
+    /// At most that much of the floor's figure: no peer does the same.
+    Floor(f64),
     /// At most that figure.
     AtMost(f64),
 }

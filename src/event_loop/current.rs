@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::rc::{Rc, Weak};
 
 use super::state::LoopState;
+use crate::cancellation::CancelledError;
 
 #[cfg(not(loom))]
 thread_local! {
@@ -55,6 +56,16 @@ pub(crate) fn local(loop_id: u64) -> Option<Rc<LoopState>> {
             .ok()?
     });
     found.filter(|lp| !lp.is_closed())
+}
+
+/// Whether what is being polled in the step that goes on, in any loop, is going to be dropped.
+pub(crate) fn is_unwinding() -> bool {
+    with(|running| running.is_some_and(|running| running.step.is_unwinding()))
+}
+
+/// What is being polled in the step that goes on is to unwind. False if no step goes on.
+pub(crate) fn raise_here(why: &CancelledError) -> bool {
+    get().is_some_and(|running| running.raise_here(why))
 }
 
 /// Makes a loop known to [`local`].

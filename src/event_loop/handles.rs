@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::clock::{Nanos, to_nanos};
-use super::ready::Run;
+use super::ready::{Run, pin_in_place};
 use super::state::LoopState;
 use crate::tasks::Stepper;
 
@@ -103,12 +103,15 @@ pub(super) struct Soon<F> {
 
 impl<F: FnOnce()> Soon<F> {
     pub(super) fn create(site: &'static Location<'static>, closure: F) -> Pin<Rc<Self>> {
-        Rc::pin(Self {
+        pin_in_place(|| Self {
             head: CallHead::new(site),
             closure: Cell::new(Some(closure)),
         })
     }
 }
+
+/// Nothing in it is ever pinned: the closure is moved out to be called.
+impl<F> Unpin for Soon<F> {}
 
 impl<F: FnOnce()> Run for Soon<F> {
     fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
@@ -260,7 +263,7 @@ impl<F: FnOnce()> Timer<F> {
         when: Nanos,
         closure: F,
     ) -> Pin<Rc<Self>> {
-        Rc::pin(Self {
+        pin_in_place(|| Self {
             head: CallHead::new(site),
             timer: TimerState {
                 when: Cell::new(when),
@@ -272,6 +275,9 @@ impl<F: FnOnce()> Timer<F> {
         })
     }
 }
+
+/// Nor in this one.
+impl<F> Unpin for Timer<F> {}
 
 impl<F: FnOnce()> Run for Timer<F> {
     fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {

@@ -1,6 +1,5 @@
 //! One turn of the loop, and the runs that are made of turns.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -92,6 +91,7 @@ impl LoopState {
     /// 2. take in what other threads posted and the timers that are due, in this order;
     /// 3. run what is ready at this point, first in, first out; what it schedules is for the next
     ///    turn.
+    #[inline(always)]
     pub(crate) fn turn(self: &Rc<Self>, patience: Patience, stepper: &mut Stepper<'_>) -> Turn {
         self.turns.set(self.turns.get() + 1);
         let mut idle = false;
@@ -101,7 +101,9 @@ impl LoopState {
         if self.has_mail() {
             self.take_mail();
         }
-        self.take_due_timers();
+        if !self.timers.borrow().is_empty() {
+            self.take_due_timers();
+        }
         let ran = self.run_ready(stepper);
         Turn {
             ran,
@@ -155,6 +157,7 @@ impl LoopState {
     }
 
     /// Waits for something to do. Says whether nothing can ever come.
+    #[inline(never)]
     fn wait(self: &Rc<Self>, patience: Patience) -> bool {
         let next = self.timers.borrow_mut().next_deadline();
         match self.time.kind() {
@@ -216,6 +219,7 @@ impl LoopState {
         next.is_none()
     }
 
+    #[inline(never)]
     fn take_mail(&self) {
         let Some(remote) = self.existing_remote() else {
             return;
@@ -242,33 +246,51 @@ impl LoopState {
         self.next_mail.get_or_init(|| Rc::pin(NextMail)).clone()
     }
 
+    #[inline(never)]
     fn take_due_timers(&self) {
         let mut timers = self.timers.borrow_mut();
-        if timers.is_empty() {
-            return;
-        }
         let now = self.time.now();
         while let Some(timer) = timers.pop_due(now) {
             let state = timer.timer();
             state.queued.set(state.queued.get() + 1);
-            self.ready.borrow_mut().push_back(timer);
+            self.ready.borrow_mut().push(timer);
         }
     }
 
     /// Runs what is ready now, and says how much that was.
+    #[inline]
     fn run_ready(self: &Rc<Self>, stepper: &mut Stepper<'_>) -> usize {
-        let count = self.ready.borrow().len();
-        let left = Cell::new(count);
-        while left.get() > 0 {
+        let mut ready = self.ready.borrow_mut();
+        if let Some(only) = ready.take_only() {
+            drop(ready);
+            self.run_batch(&mut [only].into_iter(), stepper);
+            return 1;
+        }
+        let mut batch = ready.take();
+        drop(ready);
+        let count = batch.len();
+        self.run_batch(&mut batch.drain(..), stepper);
+        self.ready.borrow_mut().give_back(batch);
+        count
+    }
+
+    /// Runs each entry, first in, first out.
+    #[inline]
+    fn run_batch(
+        self: &Rc<Self>,
+        batch: &mut impl ExactSizeIterator<Item = Ready>,
+        stepper: &mut Stepper<'_>,
+    ) {
+        self.unrun.set(batch.len());
+        while self.unrun.get() > 0 {
             // One `catch_unwind` for the whole batch: after a panic the rest goes on.
             let result = catch_unwind(AssertUnwindSafe(|| {
-                while left.get() > 0 {
-                    left.set(left.get() - 1);
-                    let entry = self.ready.borrow_mut().pop_front();
-                    match entry {
-                        Some(entry) if self.debug.get() => self.run_timed(entry, stepper),
-                        Some(entry) => entry.run(self, stepper),
-                        None => left.set(0),
+                for entry in batch.by_ref() {
+                    self.unrun.set(self.unrun.get() - 1);
+                    if self.debug.get() {
+                        self.run_timed(entry, stepper);
+                    } else {
+                        entry.run(self, stepper);
                     }
                 }
             }));
@@ -276,7 +298,6 @@ impl LoopState {
                 self.entry_panicked(payload, stepper);
             }
         }
-        count
     }
 
     /// A panic came out of the entry that ran: it ends the task whose step it was, or is reported.

@@ -21,14 +21,13 @@ mod remote;
 mod state;
 mod timers;
 
-use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use self::awaitable::Awaitable;
+pub use self::awaitable::{Awaitable, Awaited};
 pub use self::builder::Builder;
 pub use self::clock::Clock;
 pub use self::deadlock::{DeadlockReport, WaitingTask};
@@ -47,7 +46,7 @@ pub(crate) use self::handles::CallHead;
 pub(crate) use self::iteration::Patience;
 #[cfg(all(test, loom))]
 pub(crate) use self::mailbox::Mailbox;
-pub(crate) use self::ready::Run;
+pub(crate) use self::ready::{Run, pin_in_place};
 pub(crate) use self::remote::{Posted, Remote};
 pub(crate) use self::state::LoopState;
 
@@ -219,8 +218,8 @@ impl EventLoop {
     pub fn run_until_complete<A: Awaitable>(&self, awaitable: A) -> Result<A::Output, RunError> {
         let _running = self.lp().start_run(Location::caller())?;
         let awaited = awaitable.into_awaited(&self.handle);
-        self.lp().run_until_done(&awaited.future, &mut NoMain)?;
-        match (awaited.get)() {
+        self.lp().run_until_done(&awaited.any(), &mut NoMain)?;
+        match awaited.get() {
             Ok(result) => Ok(result),
             Err(ResultError::Cancelled(why)) => Err(RunError::Cancelled(why)),
             Err(ResultError::Panicked(panic)) => panic.resume(),
@@ -313,16 +312,11 @@ impl LoopState {
             future.base().site,
             self.site
         );
-        let armed = Rc::new(Cell::new(true));
-        let id = future.clone().notify({
-            let (lp, armed) = (self.clone(), armed.clone());
-            Box::new(move || {
-                if armed.get() {
-                    lp.stopping.set(true);
-                }
-            })
-        });
-        let _forget = StopCallback { future, id, armed };
+        let lp = self.clone();
+        let stop = Box::new(move |_| lp.stopping.set(true));
+        let site = self.running.get().unwrap_or(self.site);
+        let id = future.clone().notify(site, stop);
+        let _forget = StopCallback { future, id };
         match self.run(main) {
             // Also when `stop()` was called in the very turn in which it was done.
             _ if future.state() != State::Pending => Ok(()),
@@ -338,17 +332,15 @@ impl LoopState {
     }
 }
 
-/// The callback that ends a run; taken back on every way out, or it would stop a later run.
+/// The callback that ends a run; taken back on every way out, or it would stop a later run. (As in
+/// asyncio it does so nevertheless if it is queued by then, behind a `stop()` in the same turn.)
 struct StopCallback<'a> {
     future: &'a AnyRef,
     id: u64,
-    /// Cleared at the end of the run, for a callback that is queued by then.
-    armed: Rc<Cell<bool>>,
 }
 
 impl Drop for StopCallback<'_> {
     fn drop(&mut self) {
-        self.armed.set(false);
         self.future.remove_callback(self.id);
     }
 }

@@ -3,6 +3,7 @@
 //! An entry is one pointer to one allocation, made when the callback was scheduled or the task was
 //! created; queueing allocates nothing.
 
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -12,6 +13,63 @@ use crate::tasks::Stepper;
 
 /// An entry of the ready queue.
 pub(crate) type Ready = Pin<Rc<dyn Run>>;
+
+/// The ready queue.
+///
+/// A turn takes out all of it, and what it schedules goes into another vector: so neither end of a
+/// queue has to be kept, and scheduling and running cost a few instructions.
+#[derive(Default)]
+pub(super) struct ReadyQueue {
+    /// What the next turn runs, first in, first out.
+    next: Vec<Ready>,
+    /// Empty but for its capacity.
+    spare: Vec<Ready>,
+}
+
+impl ReadyQueue {
+    #[inline]
+    pub(super) fn push(&mut self, entry: Ready) {
+        self.next.push(entry);
+    }
+
+    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Ready>) {
+        self.next.extend(entries);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.next.is_empty()
+    }
+
+    /// The entry, if there is just one: callbacks and tasks that cause each other have a turn each.
+    #[inline]
+    pub(super) fn take_only(&mut self) -> Option<Ready> {
+        if self.next.len() == 1 {
+            self.next.pop()
+        } else {
+            None
+        }
+    }
+
+    /// Takes out everything.
+    #[inline]
+    pub(super) fn take(&mut self) -> Vec<Ready> {
+        mem::replace(&mut self.next, mem::take(&mut self.spare))
+    }
+
+    /// Takes back what `take` gave, with nothing in it.
+    #[inline]
+    pub(super) fn give_back(&mut self, mut emptied: Vec<Ready>) {
+        // After a burst only one vector is large: it is for the next burst, too.
+        if emptied.capacity() > self.next.capacity() && self.next.len() <= FEW {
+            emptied.append(&mut self.next);
+            mem::swap(&mut self.next, &mut emptied);
+        }
+        self.spare = emptied;
+    }
+}
+
+/// So many entries are moved for the sake of the vector they are in.
+const FEW: usize = 16;
 
 /// Something that can be ready: a callback, a timer that is due, a done-callback, a step of a task.
 pub(crate) trait Run {
@@ -47,4 +105,13 @@ impl Run for NextMail {
     fn what(&self) -> String {
         "callback posted by another thread".to_owned()
     }
+}
+
+/// `Rc::pin`, but the value is made where it stays.
+///
+/// `Rc::pin` is given a value that is complete, on the stack, and copies it; to read in large words
+/// what was just written in small ones makes the processor wait, for longer than all the rest takes.
+#[inline]
+pub(crate) fn pin_in_place<T: Unpin>(make: impl FnOnce() -> T) -> Pin<Rc<T>> {
+    Pin::new(Rc::new_cyclic(|_| make()))
 }

@@ -17,7 +17,7 @@ use super::clock::{Clock, Nanos, TimeSource, to_nanos};
 use super::current;
 use super::exceptions::{ExceptionContext, ExceptionHandler};
 use super::handles::{Callback, Soon, Timer, TimerRef};
-use super::ready::{Ready, Run};
+use super::ready::{Ready, ReadyQueue, Run};
 use super::remote::{Posted, Remote};
 use super::timers::Timers;
 use crate::cancellation::CancelledError;
@@ -47,8 +47,10 @@ pub(crate) struct LoopState {
     /// Where the loop was made.
     pub(crate) site: &'static Location<'static>,
     life: Cell<Life>,
-    /// What is ready to run, first in, first out.
-    pub(super) ready: RefCell<VecDeque<Ready>>,
+    /// What the next turn runs, first in, first out.
+    pub(super) ready: RefCell<ReadyQueue>,
+    /// How many entries the turn that is going on has not come to yet.
+    pub(super) unrun: Cell<usize>,
     /// What threads posted and the loop has taken in; the ready queue has an entry for each.
     pub(super) mail: RefCell<VecDeque<Posted>>,
     /// Empty but for its capacity.
@@ -95,6 +97,7 @@ impl LoopState {
             site,
             life: Cell::new(Life::Open),
             ready: RefCell::default(),
+            unrun: Cell::new(0),
             mail: RefCell::default(),
             inbox: RefCell::default(),
             next_mail: OnceCell::new(),
@@ -125,13 +128,13 @@ impl LoopState {
     /// # Panics
     ///
     /// If the loop is closed.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn push(&self, entry: Ready) {
         if self.life.get() == Life::Closed || self.has_hook.get() {
             self.push_slow(entry);
         } else {
-            self.ready.borrow_mut().push_back(entry);
+            self.ready.borrow_mut().push(entry);
         }
     }
 
@@ -140,7 +143,7 @@ impl LoopState {
     #[track_caller]
     fn push_slow(&self, entry: Ready) {
         if self.accepts() {
-            self.telling_host(|| self.ready.borrow_mut().push_back(entry));
+            self.telling_host(|| self.ready.borrow_mut().push(entry));
         }
     }
 
@@ -234,7 +237,10 @@ impl LoopState {
 
     /// Whether the next turn has something to run without waiting.
     pub(super) fn has_work(&self) -> bool {
-        !self.ready.borrow().is_empty() || self.stopping.get() || self.has_mail()
+        !self.ready.borrow().is_empty()
+            || self.unrun.get() > 0
+            || self.stopping.get()
+            || self.has_mail()
     }
 
     pub(super) fn has_mail(&self) -> bool {
@@ -248,6 +254,13 @@ impl LoopState {
         let id = self.last_registration.get() + 1;
         self.last_registration.set(id);
         id
+    }
+
+    /// Ids for `count` registrations, in order; gives the first.
+    pub(crate) fn reserve_registrations(&self, count: usize) -> u64 {
+        let first = self.last_registration.get() + 1;
+        self.last_registration.set(first + count as u64 - 1);
+        first
     }
 
     pub(crate) fn remote(&self) -> &Arc<Remote> {
@@ -322,6 +335,11 @@ impl LoopState {
         taken
     }
 
+    /// Whether a run of this loop is going on.
+    pub(crate) fn runs_here(&self) -> bool {
+        self.running.get().is_some()
+    }
+
     // ---- closing
 
     /// Whether it is neither closed nor being closed.
@@ -386,7 +404,7 @@ impl LoopState {
         for task in &tasks {
             task.clone().abandon();
         }
-        let ready = std::mem::take(&mut *self.ready.borrow_mut());
+        let ready = self.ready.borrow_mut().take();
         let mail = std::mem::take(&mut *self.mail.borrow_mut());
         let timers = self.timers.borrow_mut().drain();
         let any = !(tasks.is_empty() && ready.is_empty() && timers.is_empty());
@@ -416,6 +434,9 @@ impl LoopState {
 
     /// Reports a task that the loop had to drop before it was done.
     pub(crate) fn report_abandoned(self: &Rc<Self>, task: TaskHandle) {
+        if task.any().base().expendable.get() {
+            return;
+        }
         self.report(&ExceptionContext::new("task was destroyed but it is pending").with_task(task));
     }
 }

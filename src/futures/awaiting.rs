@@ -17,7 +17,7 @@ use super::callbacks::{Action, ForeignWait, Key};
 use super::{Future, Shared, State, same};
 use crate::errors::ResultError;
 use crate::event_loop::{LoopState, current};
-use crate::tasks::{TaskRef, Waiter};
+use crate::tasks::TaskRef;
 
 /// In the place of a registration: the next poll reports a misuse. No registration has this id.
 const MISUSED: u64 = u64::MAX;
@@ -121,7 +121,7 @@ impl<T: 'static> Future<T> {
             return self.misuse(lp, cx, Misuse::Itself);
         }
         let id = lp.next_registration();
-        task.head().awaits(lp, Waiter { id, future: me }, true);
+        task.head().awaits(lp, id, me, true);
         if shared.register(Action::Step(Key::new(id), task)).is_ok() {
             self.registration.set(id);
         }
@@ -154,7 +154,7 @@ impl<T: 'static> Future<T> {
             self.enlist(lp, |key| Action::Step(key, task));
         }
         let id = self.registration.get();
-        awaiting.head().awaits(lp, Waiter { id, future: me }, !kept);
+        awaiting.head().awaits(lp, id, me, !kept);
     }
 
     /// The same with a waker that is not the running step's own.
@@ -189,8 +189,7 @@ impl<T: 'static> Future<T> {
         self.enlist(lp, |key| Action::Wake(key, wait));
         if let Some(task) = awaiting {
             let id = self.registration.get();
-            let future = self.any();
-            task.head().awaits_wrapped(Waiter { id, future });
+            task.head().awaits_wrapped(lp, id, self.any());
         }
     }
 
@@ -252,7 +251,7 @@ impl<T: 'static> Future<T> {
                     drop(task.head().forget_wrapped(id));
                 }
             }
-            Action::Call(..) => {}
+            Action::Call(..) | Action::Tell(..) => {}
         }
         // The action is dropped here, with nothing borrowed: it may hold a waker.
     }
@@ -291,7 +290,7 @@ fn is_unwinding(lp: &LoopState) -> bool {
     if lp.step.is_stepping() {
         return lp.step.is_unwinding();
     }
-    current::with(|running| running.is_some_and(|running| running.step.is_unwinding()))
+    current::is_unwinding()
 }
 
 fn same_task(a: &Option<TaskRef>, b: &Option<TaskRef>) -> bool {

@@ -11,8 +11,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::Future;
-use crate::event_loop::{CallHead, LoopState, Run};
+use super::{Future, ListenerRef};
+use crate::event_loop::{CallHead, LoopState, Run, pin_in_place};
 use crate::tasks::{Stepper, TaskRef};
 
 /// The id of a registration. 48 bits, so that it fits beside an action's tag; a loop that registers
@@ -47,17 +47,20 @@ pub(crate) enum Action<T> {
     Wake(Key, Box<ForeignWait>),
     /// Queue a done-callback.
     Call(Key, Pin<Rc<dyn DoneCallback<T>>>),
+    /// Tell a listener, and queue it.
+    Tell(Key, ListenerRef),
 }
 
 impl<T> Action<T> {
     fn key(&self) -> Key {
         match self {
-            Self::Step(key, _) | Self::Wake(key, _) | Self::Call(key, _) => *key,
+            Self::Step(key, _) | Self::Wake(key, _) => *key,
+            Self::Call(key, _) | Self::Tell(key, _) => *key,
         }
     }
 
     fn is_call(&self) -> bool {
-        matches!(self, Self::Call(..))
+        matches!(self, Self::Call(..) | Self::Tell(..))
     }
 }
 
@@ -79,6 +82,9 @@ pub(super) struct WhenDone<T: 'static, F> {
     closure: Cell<Option<F>>,
     future: Cell<Option<Future<T>>>,
 }
+
+/// Nothing in it is ever pinned.
+impl<T: 'static, F> Unpin for WhenDone<T, F> {}
 
 impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
     fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
@@ -106,7 +112,7 @@ impl<T: 'static, F: FnOnce(&Future<T>)> DoneCallback<T> for WhenDone<T, F> {
 
 impl<T: 'static, F: FnOnce(&Future<T>) + 'static> WhenDone<T, F> {
     pub(super) fn create(site: &'static Location<'static>, closure: F) -> Pin<Rc<Self>> {
-        Rc::pin(Self {
+        pin_in_place(|| Self {
             head: CallHead::new(site),
             closure: Cell::new(Some(closure)),
             future: Cell::new(None),
@@ -139,18 +145,30 @@ impl<T> Callbacks<T> {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
+    #[inline]
     pub(super) fn push(&mut self, action: Action<T>) {
-        match self {
-            Self::None => *self = Self::One(action),
-            Self::Many(list) => list.items.push((action.key(), Some(action))),
-            Self::One(_) => {
-                let Self::One(first) = mem::replace(self, Self::None) else {
-                    unreachable!("it is one");
-                };
-                let items = vec![(first.key(), Some(first)), (action.key(), Some(action))];
-                *self = Self::Many(Box::new(CallbackList { items, gaps: 0 }));
-            }
+        if matches!(self, Self::None) {
+            // A `None` needs no drop, but the compiler would make one.
+            mem::forget(mem::replace(self, Self::One(action)));
+        } else {
+            self.push_further(action);
         }
+    }
+
+    #[inline(never)]
+    fn push_further(&mut self, action: Action<T>) {
+        let further = (action.key(), Some(action));
+        *self = Self::Many(match mem::replace(self, Self::None) {
+            Self::Many(mut list) => {
+                list.items.push(further);
+                list
+            }
+            Self::One(first) => Box::new(CallbackList {
+                items: vec![(first.key(), Some(first)), further],
+                gaps: 0,
+            }),
+            Self::None => unreachable!("there is one already"),
+        });
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<Action<T>> {
@@ -180,10 +198,7 @@ impl<T> Callbacks<T> {
         match self {
             Self::None => false,
             Self::One(action) => action.is_call(),
-            Self::Many(list) => {
-                let mut actions = list.items.iter().filter_map(|(_, action)| action.as_ref());
-                actions.any(Action::is_call)
-            }
+            Self::Many(list) => list.has_call(),
         }
     }
 
@@ -200,6 +215,12 @@ impl<T> CallbackList<T> {
     /// The callbacks, in order.
     pub(super) fn into_actions(self) -> impl Iterator<Item = Action<T>> {
         self.items.into_iter().filter_map(|(_, action)| action)
+    }
+
+    /// Whether a done-callback is among them.
+    pub(super) fn has_call(&self) -> bool {
+        let mut actions = self.items.iter().filter_map(|(_, action)| action.as_ref());
+        actions.any(Action::is_call)
     }
 
     fn position(&self, key: Key) -> Option<usize> {

@@ -11,6 +11,7 @@
 //! reached through `Pin<Rc<dyn ..>>`: typed ([`FutureRef`]) by handles, untyped ([`AnyRef`]) by the
 //! loop, by tasks that wait, and by cancellation.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::mem;
@@ -18,12 +19,13 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use super::callbacks::{Action, Callbacks, ForeignWait, Key, WhenDone};
+use super::callbacks::{Action, CallbackList, Callbacks, DoneCallback, ForeignWait, Key, WhenDone};
 use super::flat_drop::flat_drop;
-use super::{CallbackId, Future};
+use super::handle::AwaitDone;
+use super::{CallbackId, Future, ListenerRef, Members};
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, PanicError, Refused, ResultError};
-use crate::event_loop::LoopState;
+use crate::event_loop::{ExceptionContext, LoopState, pin_in_place};
 use crate::tasks::{TaskHead, TaskRef};
 
 pub(crate) type FutureRef<T> = Pin<Rc<dyn FutureCore<T>>>;
@@ -37,10 +39,21 @@ pub(crate) trait AnyFuture {
     fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool;
     /// Whether `cancel` would be accepted now.
     fn accepts_cancel(&self) -> bool;
-    /// Has `callback` called when it is done, like a done-callback; gives the registration's id.
-    fn notify(self: Pin<Rc<Self>>, callback: Box<dyn FnOnce()>) -> u64;
+    /// Has `callback` called when it is done, like a done-callback that was added at `site`; gives the
+    /// registration's id.
+    fn notify(
+        self: Pin<Rc<Self>>,
+        site: &'static Location<'static>,
+        callback: Box<dyn FnOnce(AnyRef)>,
+    ) -> u64;
+    /// Has `listener` told when it is done, and queued, like a done-callback.
+    fn listen(&self, id: u64, listener: ListenerRef);
     /// Takes out a registration; says whether it was still there.
     fn remove_callback(&self, id: u64) -> bool;
+    /// Puts the same future, typed, into an `Option<FutureRef<T>>` if `T` is the type of its result.
+    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any);
+    /// A handle, without its type, that can be awaited.
+    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone>;
     /// The task's part, if it is a task.
     fn task(&self) -> Option<&TaskHead> {
         None
@@ -49,6 +62,12 @@ pub(crate) trait AnyFuture {
     fn into_task(self: Pin<Rc<Self>>) -> Option<TaskRef> {
         None
     }
+    /// What a cancellation is passed on to, if it stands for several others.
+    fn members(&self) -> Option<&dyn Members> {
+        None
+    }
+    /// The last handle is gone; see [`Base::lets_go`].
+    fn let_go(&self) {}
 }
 
 /// A future with a result of type `T`.
@@ -65,9 +84,19 @@ pub(crate) struct Base {
     pub(super) handles: Cell<u32>,
     /// Somebody has looked at the outcome, so it need not be reported.
     pub(crate) observed: Cell<bool>,
+    /// It wants to hear when its last handle goes: it is completed by others, which refer to it.
+    pub(crate) lets_go: Cell<bool>,
+    /// Nobody minds if it is pending when its loop is closed.
+    pub(crate) expendable: Cell<bool>,
 }
 
 impl Base {
+    /// Counts one handle more.
+    #[inline]
+    pub(super) fn count_handle(&self) {
+        self.handles.set(self.handles.get() + 1);
+    }
+
     /// Whether somebody else has a handle.
     pub(crate) fn has_handles(&self) -> bool {
         self.handles.get() > 0
@@ -119,6 +148,8 @@ impl<T: 'static> Shared<T> {
                 site,
                 handles: Cell::new(0),
                 observed: Cell::new(false),
+                lets_go: Cell::new(false),
+                expendable: Cell::new(false),
             },
             inner: RefCell::new(Inner::Pending(Callbacks::None)),
         }
@@ -144,22 +175,30 @@ impl<T: 'static> Shared<T> {
     ///
     /// `me` is the future that this is the inside of. It is pending, and so nobody up the stack looks
     /// at its result.
+    #[inline]
     #[track_caller]
     pub(crate) fn finish(&self, me: &FutureRef<T>, outcome: Inner<T>) {
-        let before = mem::replace(&mut *self.inner.borrow_mut(), outcome);
-        let Inner::Pending(callbacks) = before else {
+        let Inner::Pending(callbacks) = self.inner.replace(outcome) else {
             unreachable!("a future is completed once");
         };
-        let lp = &self.base.lp;
-        let refused = lp.is_closed() && callbacks.has_call();
         match callbacks {
             Callbacks::None => {}
-            Callbacks::One(action) => self.fire(me, action),
-            Callbacks::Many(list) => {
-                for action in list.into_actions() {
-                    self.fire(me, action);
+            Callbacks::One(action) => {
+                if !self.fire(me, action) {
+                    self.base.lp.accepts();
                 }
             }
+            Callbacks::Many(list) => self.fire_all(me, *list),
+        }
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn fire_all(&self, me: &FutureRef<T>, list: CallbackList<T>) {
+        let lp = &self.base.lp;
+        let refused = lp.is_closed() && list.has_call();
+        for action in list.into_actions() {
+            self.fire(me, action);
         }
         if refused {
             // Only now, when everybody else has been woken.
@@ -167,9 +206,9 @@ impl<T: 'static> Shared<T> {
         }
     }
 
-    /// Does what was registered, but for what a closed loop refuses.
+    /// Does what was registered; says whether it could, for a closed loop refuses callbacks.
     #[inline]
-    fn fire(&self, me: &FutureRef<T>, action: Action<T>) {
+    fn fire(&self, me: &FutureRef<T>, action: Action<T>) -> bool {
         let lp = &self.base.lp;
         match action {
             Action::Step(_, task) => {
@@ -178,22 +217,37 @@ impl<T: 'static> Shared<T> {
                     lp.drop_user(task);
                 }
             }
-            Action::Wake(key, wait) => {
-                let ForeignWait { waker, task } = *wait;
-                if let Some(task) = task {
-                    // Not the last reference: `me` is another one.
-                    drop(task.head().forget_wrapped(key.id()));
-                    lp.drop_user(task);
-                }
-                lp.guard("waker", self.base.site, || waker.wake());
-            }
+            Action::Wake(key, wait) => self.wake(key, *wait),
             Action::Call(_, callback) => {
-                if !lp.is_closed() {
-                    callback.bind(Future::new(me.clone()));
-                    lp.push(callback);
+                if lp.is_closed() {
+                    return false;
+                }
+                self.base.count_handle();
+                callback.bind(Future::counted(me.clone()));
+                lp.push(callback);
+            }
+            Action::Tell(key, listener) => {
+                if lp.is_closed() {
+                    return false;
+                }
+                if listener.told(key.id(), &**me) {
+                    lp.push(listener);
                 }
             }
         }
+        true
+    }
+
+    #[inline(never)]
+    fn wake(&self, key: Key, wait: ForeignWait) {
+        let lp = &self.base.lp;
+        let ForeignWait { waker, task } = wait;
+        if let Some(task) = task {
+            // Not the last reference: the caller has another one.
+            drop(task.head().forget_wrapped(key.id()));
+            lp.drop_user(task);
+        }
+        lp.guard("waker", self.base.site, || waker.wake());
     }
 
     #[track_caller]
@@ -269,20 +323,57 @@ impl<T: 'static> Shared<T> {
         me: &FutureRef<T>,
         callback: F,
     ) -> CallbackId {
-        let id = self.base.lp.next_registration();
         let callback = WhenDone::create(Location::caller(), callback);
+        CallbackId {
+            loop_id: self.base.lp.id,
+            id: self.call_when_done(me, callback),
+        }
+    }
+
+    /// The same without the type of the future; gives the registration's id.
+    #[track_caller]
+    pub(crate) fn notify(
+        &self,
+        me: &FutureRef<T>,
+        site: &'static Location<'static>,
+        callback: Box<dyn FnOnce(AnyRef)>,
+    ) -> u64 {
+        let callback = WhenDone::create(site, |future: &Future<T>| callback(future.any()));
+        self.call_when_done(me, callback)
+    }
+
+    #[track_caller]
+    fn call_when_done(&self, me: &FutureRef<T>, callback: Pin<Rc<dyn DoneCallback<T>>>) -> u64 {
+        let id = self.base.lp.next_registration();
         if let Err(action) = self.register(Action::Call(Key::new(id), callback))
             && self.base.lp.accepts()
         {
             self.fire(me, action);
         }
-        CallbackId {
-            loop_id: self.base.lp.id,
-            id,
+        id
+    }
+
+    /// Registers a listener, or tells and queues it if the future is done.
+    #[track_caller]
+    pub(crate) fn listen(&self, me: &dyn AnyFuture, id: u64, listener: ListenerRef) {
+        if let Err(Action::Tell(_, listener)) = self.register(Action::Tell(Key::new(id), listener))
+            && self.base.lp.accepts()
+            && listener.told(id, me)
+        {
+            self.base.lp.push(listener);
+        }
+    }
+
+    /// Whether a done-callback waits for it.
+    pub(crate) fn has_callbacks(&self) -> bool {
+        match self.inner.try_borrow().as_deref() {
+            Ok(Inner::Pending(callbacks)) => callbacks.has_call(),
+            _ => false,
         }
     }
 
     /// Appends to the callbacks, or gives the action back when there is nothing left to wait for.
+    #[inline]
     pub(super) fn register(&self, action: Action<T>) -> Result<(), Action<T>> {
         match self.inner.try_borrow_mut().as_deref_mut() {
             Ok(Inner::Pending(callbacks)) => {
@@ -321,6 +412,20 @@ impl<T: 'static> Shared<T> {
         }
     }
 
+    /// Describes a panic that nobody has looked at; the last handle is gone.
+    pub(crate) fn unobserved_panic(&self, message: &'static str) -> Option<ExceptionContext> {
+        if self.base.observed.get() {
+            return None;
+        }
+        match &*self.inner.borrow() {
+            Inner::Panicked(panic) => {
+                let context = ExceptionContext::new(message).with_panic(panic.clone());
+                Some(context.with_site(self.base.site))
+            }
+            _ => None,
+        }
+    }
+
     /// How many callbacks wait, for `Debug`.
     pub(crate) fn callback_count(&self) -> usize {
         match self.inner.try_borrow().as_deref() {
@@ -346,14 +451,37 @@ pub(crate) fn same(a: &(impl AnyFuture + ?Sized), b: &(impl AnyFuture + ?Sized))
     std::ptr::eq(a.base(), b.base())
 }
 
+/// # Panics
+///
+/// If two futures that are to be awaited together are of different loops.
+#[track_caller]
+pub(crate) fn assert_same_loop(one: &AnyRef, other: &AnyRef) {
+    assert!(
+        Rc::ptr_eq(&one.base().lp, &other.base().lp),
+        "future created at {} belongs to another event loop than the one created at {}, with which it is awaited",
+        other.base().site,
+        one.base().site
+    );
+}
+
+/// See [`AnyFuture::downcast`].
+pub(crate) fn downcast<T: 'static>(future: FutureRef<T>, slot: &mut dyn Any) {
+    if let Some(slot) = slot.downcast_mut::<Option<FutureRef<T>>>() {
+        *slot = Some(future);
+    }
+}
+
 /// A future that is completed by hand.
 pub(crate) struct Promise<T: 'static> {
     shared: Shared<T>,
 }
 
+/// Nothing in it is ever pinned: the result is moved in and out.
+impl<T> Unpin for Promise<T> {}
+
 impl<T: 'static> Promise<T> {
     pub(crate) fn create(lp: &Rc<LoopState>, site: &'static Location<'static>) -> FutureRef<T> {
-        Rc::pin(Self {
+        pin_in_place(|| Self {
             shared: Shared::new(lp.clone(), site),
         })
     }
@@ -384,14 +512,30 @@ impl<T: 'static> AnyFuture for Promise<T> {
         self.shared.is_pending()
     }
 
-    fn notify(self: Pin<Rc<Self>>, callback: Box<dyn FnOnce()>) -> u64 {
+    fn notify(
+        self: Pin<Rc<Self>>,
+        site: &'static Location<'static>,
+        callback: Box<dyn FnOnce(AnyRef)>,
+    ) -> u64 {
         let me: FutureRef<T> = self.clone();
-        self.shared.add_done_callback(&me, |_| callback()).id
+        self.shared.notify(&me, site, callback)
+    }
+
+    fn listen(&self, id: u64, listener: ListenerRef) {
+        self.shared.listen(self, id, listener);
     }
 
     fn remove_callback(&self, id: u64) -> bool {
         // Dropped here, with nothing borrowed.
         self.shared.unregister(id).is_some()
+    }
+
+    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any) {
+        downcast::<T>(self, slot);
+    }
+
+    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
+        Box::new(Future::<T>::new(self))
     }
 }
 

@@ -15,7 +15,7 @@ trait Droppable {}
 impl<T> Droppable for T {}
 
 /// Drops `value` now, or puts it off until the drop that led here is over.
-pub(super) fn flat_drop<T: 'static>(value: T) {
+pub(crate) fn flat_drop<T: 'static>(value: T) {
     let mut value = Some(value);
     let outermost = PUT_OFF.try_with(|put_off| match &mut *put_off.borrow_mut() {
         Some(queue) => {

@@ -10,6 +10,8 @@ mod callbacks;
 mod core;
 mod describe;
 mod flat_drop;
+mod handle;
+mod listener;
 mod outcome;
 mod owned;
 
@@ -17,14 +19,21 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 
+pub use self::handle::FutureHandle;
 pub use self::outcome::Outcome;
 pub use self::owned::OwnedFuture;
 
 pub(crate) use self::core::{
-    AnyFuture, AnyRef, Base, FutureCore, FutureRef, Inner, Promise, Shared, State, same,
+    AnyFuture, AnyRef, Base, FutureCore, FutureRef, Inner, Promise, Shared, State,
+    assert_same_loop, downcast, same,
 };
 
 pub(crate) use self::describe::{Brief, describe};
+pub(crate) use self::flat_drop::flat_drop;
+pub(crate) use self::handle::AwaitDone;
+pub(crate) use self::listener::{
+    Listener, ListenerRef, Listening, Members, Takers, Told, any_accepts,
+};
 
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, Refused, ResultError};
@@ -103,8 +112,13 @@ pub struct CallbackId {
 
 impl<T: 'static> Future<T> {
     pub(crate) fn new(core: FutureRef<T>) -> Self {
-        let handles = &core.base().handles;
-        handles.set(handles.get() + 1);
+        core.base().count_handle();
+        Self::counted(core)
+    }
+
+    /// A handle that is counted already.
+    #[inline]
+    fn counted(core: FutureRef<T>) -> Self {
         Self {
             core,
             registration: Cell::new(0),
@@ -121,6 +135,20 @@ impl<T: 'static> Future<T> {
 
     pub(crate) fn any(&self) -> AnyRef {
         self.core.clone()
+    }
+
+    /// Has `listener` told when it is done, as long as this handle is there.
+    pub(crate) fn listen(&self, id: u64, listener: ListenerRef) {
+        if self.registration.get() != 0 {
+            self.withdraw();
+        }
+        self.registration.set(id);
+        self.core.listen(id, listener);
+    }
+
+    /// Lets a registration outlive this handle.
+    pub(crate) fn keep_listening(&self) {
+        self.registration.set(0);
     }
 
     /// Says whether it is over: completed, cancelled, or ended by a panic.
@@ -559,8 +587,7 @@ impl<T: 'static> Drop for Future<T> {
         if self.registration.get() != 0 {
             self.withdraw();
         }
-        let handles = &self.core.base().handles;
-        handles.set(handles.get() - 1);
+        handle::handle_dropped(&*self.core);
     }
 }
 

@@ -47,6 +47,11 @@ impl<T: 'static> OwnedFuture<T> {
         Self { future }
     }
 
+    /// The handle that this one is made of.
+    pub(crate) fn into_shared(self) -> Future<T> {
+        self.future
+    }
+
     /// Awaits the end without unwinding, and moves the result out; see [`Future::outcome`].
     ///
     /// *From asyncio:* `await future` with `except CancelledError`.

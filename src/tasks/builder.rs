@@ -1,4 +1,4 @@
-//! [`TaskBuilder`]: a task with a name.
+//! [`TaskBuilder`]: a task with a name, or one that starts at once.
 
 use std::fmt;
 use std::rc::Rc;
@@ -28,6 +28,17 @@ pub struct TaskBuilder<F> {
     event_loop: LoopHandle,
     coroutine: F,
     name: Option<Rc<str>>,
+    /// When the first step is.
+    start: Start,
+}
+
+/// When the first step of a new task is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// In the next turn.
+    Queued,
+    /// Inside the call that makes the task, if the loop runs.
+    Eager,
 }
 
 impl<F> TaskBuilder<F>
@@ -39,6 +50,7 @@ where
             event_loop,
             coroutine,
             name: None,
+            start: Start::Queued,
         }
     }
 
@@ -58,11 +70,41 @@ where
         self
     }
 
+    /// Has the first step run inside the call that makes the task, up to the first await that has to
+    /// wait. A coroutine that never waits is done when that returns, without the loop having heard of
+    /// it.
+    ///
+    /// Meanwhile it is the [`current_task`](crate::current_task). On a loop that does not run it has
+    /// no effect.
+    ///
+    /// *From asyncio:* `create_task(coro, eager_start=True)`, `asyncio.eager_task_factory`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{current_task, run, task, yield_now};
+    ///
+    /// run(async {
+    ///     let cached = task(async { 7 }).eager_start().spawn();
+    ///     assert!(cached.done());
+    ///     let slow = task(yield_now()).eager_start().spawn();
+    ///     assert!(!slow.done());
+    ///     let inner = task(async { current_task() }).eager_start().spawn();
+    ///     let handle = inner.handle();
+    ///     assert_eq!(inner.await, Some(handle));
+    /// });
+    /// ```
+    pub fn eager_start(mut self) -> Self {
+        self.start = Start::Eager;
+        self
+    }
+
     /// Makes the task, as [`LoopHandle::create_task`] does.
     ///
     /// *From asyncio:* `loop.create_task()`.
     ///
-    /// *Order:* no code of the coroutine runs now; its first step is queued like a callback.
+    /// *Order:* no code of the coroutine runs now; its first step is queued like a callback. (Unless it
+    /// has an [`eager_start`](Self::eager_start).)
     ///
     /// # Panics
     ///
@@ -114,7 +156,19 @@ where
         let lp = self.event_loop.lp;
         lp.accepts();
         let site = std::panic::Location::caller();
-        TaskCell::<_, K>::spawn(lp, self.coroutine.into_future(), self.name, site)
+        let coroutine = self.coroutine.into_future();
+        TaskCell::<_, K>::spawn(lp, coroutine, self.name, site, self.start)
+    }
+
+    /// Makes a task that is cancelled already, and drops the coroutine.
+    #[track_caller]
+    pub(crate) fn born_cancelled(self) -> Task<F::Output> {
+        let lp = self.event_loop.lp;
+        let site = std::panic::Location::caller();
+        drop(self.coroutine);
+        Task::new(TaskCell::<F::IntoFuture, Plain>::born_cancelled(
+            lp, self.name, site,
+        ))
     }
 }
 

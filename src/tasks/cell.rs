@@ -12,12 +12,16 @@ use pin_cell::{PinCell, PinMut};
 use pin_project_lite::pin_project;
 
 use super::TaskHandle;
-use super::head::{DONE, MUST, OFFERED, PASSING, PROBE, QUEUED, RUNNING, STARTED, TaskHead};
+use super::builder::Start;
+use super::head::{DONE, MUST, OFFERED, QUEUED, RUNNING, TaskHead};
 use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{ExceptionContext, LoopState, Run};
-use crate::futures::{AnyFuture, AnyRef, Base, FutureCore, FutureRef, Inner, Shared, State};
+use crate::futures::{
+    self, AnyFuture, AnyRef, AwaitDone, Base, FutureCore, FutureRef, Inner, ListenerRef, Shared,
+    State,
+};
 
 pub(crate) type TaskRef = Pin<Rc<dyn AnyTask>>;
 /// What a panic carries.
@@ -150,12 +154,13 @@ where
     B: Body + 'static,
     K: Kind<B::Output> + 'static,
 {
-    /// Makes a task, lets the loop own it, and queues its first step.
+    /// Makes a task, lets the loop own it, and queues its first step or takes it.
     pub(crate) fn spawn(
         lp: Rc<LoopState>,
         body: B,
         name: Option<Rc<str>>,
         site: &'static Location<'static>,
+        start: Start,
     ) -> Pin<Rc<Self>> {
         let task = Rc::pin(Self {
             shared: Shared::new(lp, site),
@@ -169,8 +174,30 @@ where
             let slot = lp.tasks.borrow_mut().insert(task.clone());
             task.head.slot.set(slot);
             task.head.set(QUEUED);
-            lp.push(task.clone());
+            match start {
+                Start::Eager if lp.runs_here() => lp.step_now(task.clone()),
+                _ => lp.push(task.clone()),
+            }
         }
+        task
+    }
+
+    /// Makes a task that never runs.
+    pub(super) fn born_cancelled(
+        lp: Rc<LoopState>,
+        name: Option<Rc<str>>,
+        site: &'static Location<'static>,
+    ) -> Pin<Rc<Self>> {
+        let task = Rc::pin(Self {
+            shared: Shared::new(lp, site),
+            head: TaskHead::new(name),
+            body: PinCell::new(None),
+            kind: PhantomData,
+        });
+        task.head.set(DONE);
+        let me: FutureRef<B::Output> = task.clone();
+        let why = CancelledError::at(None, site);
+        task.shared.finish(&me, Inner::Cancelled(why));
         task
     }
 
@@ -253,48 +280,17 @@ where
     fn suspended(self: Pin<Rc<Self>>, lp: &LoopState, yielded: bool) {
         let head = &self.head;
         head.clear(RUNNING | OFFERED);
-        if head.has(MUST)
-            && let Some(why) = head.must()
-        {
+        if head.has(MUST) {
+            let task: TaskRef = self.clone();
             if yielded {
-                drop(lp.schedule_step(self.clone()));
+                drop(lp.schedule_step(task.clone()));
             }
-            let probed = head.take(PROBE);
-            return self.deliver(why, probed);
+            return lp.deliver_after_step(&task);
         }
         if yielded && !head.has(QUEUED) {
             head.set(QUEUED);
             lp.push(self);
         }
-    }
-
-    /// Passes a cancellation on to what the task awaits, or has its next step raise it. If it is
-    /// not clear what that is, the next step finds out; once, for `probed` says that it just did.
-    fn deliver(self: Pin<Rc<Self>>, why: CancelledError, probed: bool) {
-        let head = &self.head;
-        let awaited = head.awaited(&self.shared.base.lp);
-        // With a step queued, something it awaited is over, and it may let go of the rest.
-        let moves_on = head.has(QUEUED) && awaited.iter().any(|future| future.accepts_cancel());
-        if !probed && (head.is_unsettled() || moves_on) {
-            head.set_must(why);
-            head.set(PROBE);
-        } else {
-            drop(head.take_must());
-            if self.offer(awaited, &why) {
-                return;
-            }
-            head.set_must(why);
-        }
-        drop(self.shared.base.lp.schedule_step(self.clone()));
-    }
-
-    fn offer(self: &Pin<Rc<Self>>, awaited: Vec<AnyRef>, why: &CancelledError) -> bool {
-        let lp = &self.shared.base.lp;
-        let taken = !awaited.is_empty() && lp.offer(self.clone(), awaited, why);
-        if taken {
-            self.head.set(OFFERED);
-        }
-        taken
     }
 }
 
@@ -342,17 +338,8 @@ where
             self.shared.base.observed.set(true);
             return false;
         }
-        head.count_request();
-        if head.has(RUNNING) || !head.has(STARTED) {
-            // The end of the step, or the first step, sees to it.
-            head.set_must(why);
-        } else if head.has(PASSING) {
-            // It comes back: tasks await each other, and it has to end somewhere.
-            head.set_must(why);
-            drop(self.shared.base.lp.schedule_step(self.clone()));
-        } else {
-            self.deliver(why, false);
-        }
+        let task: TaskRef = self.clone();
+        self.shared.base.lp.request(&task, None, why);
         true
     }
 
@@ -360,13 +347,29 @@ where
         !self.head.has(DONE)
     }
 
-    fn notify(self: Pin<Rc<Self>>, callback: Box<dyn FnOnce()>) -> u64 {
+    fn notify(
+        self: Pin<Rc<Self>>,
+        site: &'static Location<'static>,
+        callback: Box<dyn FnOnce(AnyRef)>,
+    ) -> u64 {
         let me: FutureRef<B::Output> = self.clone();
-        self.shared.add_done_callback(&me, |_| callback()).id
+        self.shared.notify(&me, site, callback)
+    }
+
+    fn listen(&self, id: u64, listener: ListenerRef) {
+        self.shared.listen(self, id, listener);
     }
 
     fn remove_callback(&self, id: u64) -> bool {
         self.shared.unregister(id).is_some()
+    }
+
+    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any) {
+        futures::downcast::<B::Output>(self, slot);
+    }
+
+    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
+        Box::new(futures::Future::<B::Output>::new(self))
     }
 
     fn task(&self) -> Option<&TaskHead> {
@@ -386,18 +389,11 @@ where
     fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, stepper: &mut Stepper<'_>) {
         let head = &self.head;
         if head.has(MUST | DONE) {
-            head.clear(QUEUED);
             if head.has(DONE) {
-                return;
+                return head.clear(QUEUED);
             }
-            if head.meets_cancelled(lp) {
-                // The await raises a cancellation by itself: two requests are delivered as one.
-                drop(head.take_must());
-                head.set(OFFERED);
-            } else if !head.has(PROBE)
-                && let Some(why) = head.take_must()
-            {
-                // Nobody down the line took the cancellation: it is raised here.
+            let task: TaskRef = self.clone();
+            if let Some(why) = lp.raise_before_step(&task) {
                 return self.unwind(lp, why, stepper.main);
             }
         }

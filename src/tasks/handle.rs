@@ -40,6 +40,10 @@ impl TaskHandle {
         self.task.head()
     }
 
+    pub(crate) fn any(&self) -> AnyRef {
+        self.task.clone()
+    }
+
     /// What it awaits now.
     pub(crate) fn awaited(&self) -> Vec<AnyRef> {
         self.head().awaited(&self.task.base().lp)

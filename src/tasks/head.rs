@@ -5,14 +5,15 @@
 //! | `STARTED` | the first step has begun | the step | nothing |
 //! | `QUEUED` | a step of it is in the ready queue | `schedule_step` | the step |
 //! | `RUNNING` | its step is up the stack | the step | the step |
-//! | `MUST` | a cancellation waits to be raised by the next step | `cancel` | the step |
-//! | `PROBE` | the next step polls before it raises | `cancel` of an unsettled task | the end of the step |
+//! | `MUST` | a request waits to be raised by the next step | `request` | the step |
+//! | `PROBE` | the next step polls before it raises | `request` to an unsettled task | the end of the step |
 //! | `FRESH` | the latest step began an await | an await | the next step |
-//! | `OFFERED` | a cancellation was passed to what it awaits | `cancel` | the end of the next step |
+//! | `OFFERED` | it was asked to stop, and the next step raises that | `request` | the end of the next step |
 //! | `PASSING` | it is passing a cancellation on, up the stack | `offer` | the end of the offer |
 //! | `DONE` | it is over | the step | nothing |
 //! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
-//! | `AWAITS_MORE` | the same of more than one thing | an await | the next step, a drop of the await |
+//! | `AWAITS_MORE` | the same of something that is in the rare part | an await | the next step, a drop of the await |
+//! | `SCOPED` | it has open scopes | a scope | a scope |
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
 use std::cell::Cell;
@@ -21,9 +22,9 @@ use std::mem;
 use std::rc::Rc;
 
 use super::waker::StepWaker;
-use crate::cancellation::CancelledError;
+use crate::cancellation::{CancelledError, Scope};
 use crate::event_loop::LoopState;
-use crate::futures::{AnyRef, State};
+use crate::futures::AnyRef;
 
 /// A set of flags.
 pub(super) type Flags = u16;
@@ -38,14 +39,23 @@ pub(super) const DONE: Flags = 1 << 7;
 pub(super) const OWN_WAKER: Flags = 1 << 8;
 /// See [`LoopState::offer`].
 pub(super) const PASSING: Flags = 1 << 11;
+pub(super) const SCOPED: Flags = 1 << 12;
 const AWAITS: Flags = 1 << 9;
-const AWAITS_MORE: Flags = 1 << 10;
+pub(super) const AWAITS_MORE: Flags = 1 << 10;
 
 /// Something that a task awaits.
 pub(crate) struct Waiter {
     /// The registration with the future.
     pub(crate) id: u64,
     pub(crate) future: AnyRef,
+    /// The innermost scope it is awaited in.
+    pub(super) scope: Option<Rc<Scope>>,
+}
+
+/// The first thing that a task awaits, outside all scopes: the usual case, which has to be small.
+pub(crate) struct FirstWaiter {
+    id: u64,
+    future: AnyRef,
 }
 
 pub(crate) struct TaskHead {
@@ -58,16 +68,20 @@ pub(crate) struct TaskHead {
 }
 
 #[derive(Default)]
-struct Rare {
+pub(super) struct Rare {
     name: Option<Rc<str>>,
-    /// How many times it was asked to stop.
-    cancelling: u32,
-    /// The cancellation of `MUST`.
-    must: Option<CancelledError>,
-    /// What it awaits beside the first, which is in the table.
-    more: Vec<Waiter>,
+    /// How many times it, and not a scope of it, was asked to stop.
+    pub(super) cancelling: u32,
+    /// A request to the task that nothing took yet.
+    pub(super) must: Option<CancelledError>,
+    /// What it awaits beside the first, which is in the table, and what it awaits in scopes.
+    pub(super) more: Vec<Waiter>,
     /// What is awaited through wrapping wakers, until it is done or dropped, by registration.
-    wrapped: BTreeMap<u64, AnyRef>,
+    pub(super) wrapped: BTreeMap<u64, Waiter>,
+    /// The open scopes, in no order.
+    pub(super) scopes: Vec<Rc<Scope>>,
+    /// The turn of the latest step, if scopes are open.
+    pub(super) stepped: u64,
     /// The task's own waker, once somebody holds a clone of it.
     waker: Option<StepWaker>,
 }
@@ -94,7 +108,7 @@ impl TaskHead {
 
     /// What a waker of this task refers to: its slot, and enough of its id to tell it from others
     /// that have the slot before or after.
-    pub(super) fn key(&self) -> u64 {
+    pub(crate) fn key(&self) -> u64 {
         u64::from(self.slot.get()) << 32 | (self.id & u64::from(u32::MAX))
     }
 
@@ -118,7 +132,7 @@ impl TaskHead {
     }
 
     /// Uses what few tasks have. `use_it` calls no user code.
-    fn rare<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> R {
+    pub(super) fn rare<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> R {
         let mut rare = self.rare.take().unwrap_or_default();
         let result = use_it(&mut rare);
         self.rare.set(Some(rare));
@@ -126,7 +140,7 @@ impl TaskHead {
     }
 
     /// The same if the task has any of it.
-    fn rare_if_any<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> Option<R> {
+    pub(super) fn rare_if_any<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> Option<R> {
         let mut rare = self.rare.take()?;
         let result = use_it(&mut rare);
         self.rare.set(Some(rare));
@@ -148,104 +162,124 @@ impl TaskHead {
 
     // ---- what it awaits
 
-    /// The task's step polled a future with its own waker; `fresh` if it did so for the first time.
+    /// The task's step polled a future with its own waker, under registration `id`; `fresh` if it did
+    /// so for the first time.
     #[inline]
-    pub(crate) fn awaits(&self, lp: &LoopState, waiter: Waiter, fresh: bool) {
+    pub(crate) fn awaits(&self, lp: &LoopState, id: u64, future: AnyRef, fresh: bool) {
         if fresh {
             self.set(FRESH);
         }
-        if !self.has(AWAITS) {
+        if !self.has(AWAITS | AWAITS_MORE) && !lp.step.is_in_scope() {
             self.set(AWAITS);
-            *lp.tasks.borrow_mut().waiter(self.slot.get()) = Some(waiter);
-        } else if fresh || !self.awaits_already(lp, waiter.id) {
+            *lp.tasks.borrow_mut().waiter(self.slot.get()) = Some(FirstWaiter { id, future });
+        } else if fresh || !self.awaits_already(lp, id) {
             self.set(AWAITS_MORE);
-            self.rare(|rare| rare.more.push(waiter));
+            let scope = lp.step.scope();
+            self.rare(|rare| rare.more.push(Waiter { id, future, scope }));
         }
     }
 
     /// Whether this step polled this handle before. (A `select!` in a loop polls its losers each
     /// time round, and may go round many times in one step.)
     fn awaits_already(&self, lp: &LoopState, id: u64) -> bool {
-        let is_it = |waiter: &Waiter| waiter.id == id;
-        self.rare_if_any(|rare| rare.more.iter().any(is_it)) == Some(true)
-            || (lp.tasks.borrow_mut().waiter(self.slot.get()).as_ref()).is_some_and(is_it)
+        self.rare_if_any(|rare| rare.more.iter().any(|waiter| waiter.id == id)) == Some(true)
+            || (lp.tasks.borrow_mut().waiter(self.slot.get()).as_ref())
+                .is_some_and(|first| first.id == id)
     }
 
     /// The await with this registration was dropped. Gives what was forgotten: its drop is user
     /// code.
     #[cold]
-    pub(crate) fn forget(&self, lp: &LoopState, id: u64) -> Option<Waiter> {
-        let is_it = |waiter: &Waiter| waiter.id == id;
-        let forgotten = self.take_more(|more| {
-            let place = more.iter().rposition(is_it)?;
-            Some(more.remove(place))
-        });
-        if forgotten.is_some() || !self.has(AWAITS) {
-            return forgotten;
+    pub(crate) fn forget(&self, lp: &LoopState, id: u64) -> Option<AnyRef> {
+        if self.has(AWAITS_MORE) {
+            let (forgotten, left) = self.rare(|rare| {
+                let place = rare.more.iter().rposition(|waiter| waiter.id == id);
+                (place.map(|place| rare.more.remove(place)), rare.more.len())
+            });
+            if left == 0 {
+                self.forget_more();
+            }
+            if let Some(Waiter { future, .. }) = forgotten {
+                return Some(future);
+            }
         }
-        let mut tasks = lp.tasks.borrow_mut();
-        let first = tasks.waiter(self.slot.get());
-        if !first.as_ref().is_some_and(is_it) {
-            return None;
+        if self.has(AWAITS) {
+            let mut tasks = lp.tasks.borrow_mut();
+            let first = tasks.waiter(self.slot.get());
+            if let Some(FirstWaiter { future, .. }) = first.take_if(|first| first.id == id) {
+                self.clear(AWAITS);
+                return Some(future);
+            }
         }
-        // The next one takes its place, or they would change their order.
-        let next = self.take_more(|more| (!more.is_empty()).then(|| more.remove(0)));
-        if next.is_none() {
-            self.clear(AWAITS);
-        }
-        mem::replace(first, next)
+        None
     }
 
-    /// Takes something out of what it awaits beside the first.
-    fn take_more(&self, take: impl FnOnce(&mut Vec<Waiter>) -> Option<Waiter>) -> Option<Waiter> {
-        if !self.has(AWAITS_MORE) {
-            return None;
-        }
-        let (taken, left) = self.rare(|rare| (take(&mut rare.more), rare.more.len()));
-        if left == 0 {
-            self.clear(AWAITS_MORE);
-        }
-        taken
+    /// Nothing is left that it awaits beside the first.
+    pub(super) fn forget_more(&self) {
+        self.clear(AWAITS_MORE);
     }
 
-    pub(crate) fn awaits_wrapped(&self, waiter: Waiter) {
-        let Waiter { id, future } = waiter;
-        let old = self.rare(|rare| rare.wrapped.insert(id, future));
+    pub(crate) fn awaits_wrapped(&self, lp: &LoopState, id: u64, future: AnyRef) {
+        let scope = lp.step.scope();
+        let waiter = Waiter { id, future, scope };
+        let old = self.rare(|rare| rare.wrapped.insert(id, waiter));
         drop(old);
     }
 
     /// Gives what was forgotten: its drop is user code.
-    pub(crate) fn forget_wrapped(&self, id: u64) -> Option<AnyRef> {
+    pub(crate) fn forget_wrapped(&self, id: u64) -> Option<Waiter> {
         self.rare_if_any(|rare| rare.wrapped.remove(&id)).flatten()
     }
 
     /// Everything the task awaits now.
     pub(crate) fn awaited(&self, lp: &LoopState) -> Vec<AnyRef> {
+        self.awaited_within(lp, None)
+    }
+
+    /// Everything the task awaits now within a scope, or at all.
+    pub(super) fn awaited_within(&self, lp: &LoopState, target: Option<&Rc<Scope>>) -> Vec<AnyRef> {
         let mut awaited = Vec::new();
-        if self.has(AWAITS) {
+        if self.has(AWAITS) && target.is_none() {
             let mut tasks = lp.tasks.borrow_mut();
             let first = tasks.waiter(self.slot.get()).as_ref();
             awaited.extend(first.map(|first| first.future.clone()));
         }
         self.rare_if_any(|rare| {
-            awaited.extend(rare.more.iter().map(|waiter| waiter.future.clone()));
-            awaited.extend(rare.wrapped.values().cloned());
+            let others = rare.more.iter().chain(rare.wrapped.values());
+            let within = others.filter(|waiter| match (target, &waiter.scope) {
+                (None, _) => true,
+                (Some(target), Some(scope)) => scope.is_within(target),
+                (Some(_), None) => false,
+            });
+            awaited.extend(within.map(|waiter| waiter.future.clone()));
         });
         awaited
+    }
+
+    /// The only thing that the latest step polled with the task's own waker, and the scope it did
+    /// that in.
+    pub(super) fn only_waiter(&self, lp: &LoopState) -> Option<(AnyRef, Option<Rc<Scope>>)> {
+        if self.has(AWAITS_MORE) {
+            let only = self.rare(|rare| match &*rare.more {
+                [only] => Some((only.future.clone(), only.scope.clone())),
+                _ => None,
+            });
+            return only.filter(|_| !self.has(AWAITS));
+        }
+        if !self.has(AWAITS) {
+            return None;
+        }
+        let mut tasks = lp.tasks.borrow_mut();
+        let first = tasks.waiter(self.slot.get()).as_ref();
+        first.map(|first| (first.future.clone(), None))
     }
 
     /// Whether the latest step left open which of the futures it polled the task really awaits: it
     /// polled several, and began to await one of them. (A `select!` that goes on polls its loser.)
     pub(super) fn is_unsettled(&self) -> bool {
-        self.has(FRESH) && self.has(AWAITS_MORE)
-    }
-
-    /// Whether its next step comes upon a cancelled future in a straight line of code.
-    pub(super) fn meets_cancelled(&self, lp: &LoopState) -> bool {
-        self.has(AWAITS)
-            && !self.has(AWAITS_MORE)
-            && (lp.tasks.borrow_mut().waiter(self.slot.get()).as_ref())
-                .is_some_and(|first| first.future.state() == State::Cancelled)
+        self.has(FRESH)
+            && self.has(AWAITS_MORE)
+            && (self.has(AWAITS) || self.rare(|rare| rare.more.len() > 1))
     }
 
     /// An offer of a cancellation to what it awaits begins; see `LoopState::offer`.
@@ -264,18 +298,35 @@ impl TaskHead {
         let flags = self.flags.get();
         let ended = QUEUED | FRESH | AWAITS | AWAITS_MORE;
         self.flags.set(flags & !ended | STARTED | RUNNING);
+        if flags & (AWAITS_MORE | SCOPED) != 0 {
+            self.begin_step_slow(lp);
+        }
         if flags & AWAITS != 0 {
             let first = lp.tasks.borrow_mut().waiter(self.slot.get()).take();
-            if flags & AWAITS_MORE != 0 {
-                let more = self.rare(|rare| mem::take(&mut rare.more));
-                lp.drop_user(more);
-            }
             // Usually somebody else has it too; the last reference takes user code with it.
             match first {
-                Some(last) if !last.future.base().has_handles() => lp.drop_user(last),
+                Some(last) if !last.future.base().has_handles() => lp.drop_user(last.future),
                 _ => {}
             }
         }
+    }
+
+    /// The same for what is in the rare part.
+    #[cold]
+    fn begin_step_slow(&self, lp: &Rc<LoopState>) {
+        let mut ended = self.rare(|rare| {
+            rare.stepped = lp.turns.get();
+            mem::take(&mut rare.more)
+        });
+        if ended.is_empty() {
+            return;
+        }
+        if ended.iter().any(|last| !last.future.base().has_handles()) {
+            return lp.drop_user(ended);
+        }
+        ended.clear();
+        // Its room is used again.
+        self.rare(|rare| rare.more = ended);
     }
 
     /// The task is over: it awaits nothing, and its waker wakes nobody.
@@ -286,47 +337,6 @@ impl TaskHead {
             let left = self.rare(|rare| (mem::take(&mut rare.more), rare.waker.take()));
             lp.drop_user(left);
         }
-    }
-
-    // ---- cancellation
-
-    pub(crate) fn cancelling(&self) -> u32 {
-        self.rare_if_any(|rare| rare.cancelling).unwrap_or(0)
-    }
-
-    pub(super) fn count_request(&self) {
-        self.rare(|rare| rare.cancelling = rare.cancelling.saturating_add(1));
-    }
-
-    /// Takes one request back; the last one takes an undelivered cancellation with it.
-    pub(super) fn uncancel(&self) -> u32 {
-        let left = self.rare(|rare| {
-            rare.cancelling = rare.cancelling.saturating_sub(1);
-            rare.cancelling
-        });
-        if left == 0 {
-            drop(self.take_must());
-        }
-        left
-    }
-
-    pub(super) fn set_must(&self, why: CancelledError) {
-        self.set(MUST);
-        let old = self.rare(|rare| rare.must.replace(why));
-        drop(old);
-    }
-
-    #[inline]
-    pub(super) fn take_must(&self) -> Option<CancelledError> {
-        if !self.take(MUST) {
-            return None;
-        }
-        self.clear(PROBE);
-        self.rare(|rare| rare.must.take())
-    }
-
-    pub(super) fn must(&self) -> Option<CancelledError> {
-        self.rare_if_any(|rare| rare.must.clone()).flatten()
     }
 
     // ---- waker

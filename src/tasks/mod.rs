@@ -8,6 +8,7 @@ mod builder;
 mod cell;
 mod handle;
 mod head;
+mod scopes;
 mod sleep;
 mod step;
 mod table;
@@ -24,11 +25,13 @@ use std::task::{Context, Poll};
 use futures_core::FusedFuture;
 
 pub use self::builder::TaskBuilder;
+
 pub use self::handle::TaskHandle;
 pub use self::sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 
+pub(crate) use self::builder::Start;
 pub(crate) use self::cell::{MainCoroutine, MainProxy, NoMain, Payload, Plain, TaskCell, TaskRef};
-pub(crate) use self::head::{TaskHead, Waiter};
+pub(crate) use self::head::{FirstWaiter, TaskHead, Waiter};
 pub(crate) use self::step::{StepState, Stepper};
 pub(crate) use self::table::TaskTable;
 pub(crate) use self::waker::TaskWaker;
@@ -88,6 +91,11 @@ impl<T: 'static> Task<T> {
         Self {
             future: Future::new(core),
         }
+    }
+
+    /// The handle that this one is made of.
+    pub(crate) fn into_shared(self) -> Future<T> {
+        self.future
     }
 
     fn head(&self) -> &TaskHead {

@@ -204,7 +204,7 @@ impl std::future::Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if let State::New { until, site } = self.0 {
-            if current::with(|lp| lp.is_some_and(|lp| lp.step.is_unwinding())) {
+            if current::is_unwinding() {
                 return Poll::Pending;
             }
             self.0 = Self::start(until, site);

@@ -1,47 +1,60 @@
 //! The step that is going on in a loop, as those who are polled in it see it.
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
 
 use super::head::{DONE, OFFERED, OWN_WAKER, QUEUED};
 use super::waker::StepWaker;
-use super::{MainCoroutine, TaskHead, TaskRef};
-use crate::cancellation::CancelledError;
+use super::{MainCoroutine, NoMain, TaskHead, TaskRef};
+use crate::cancellation::{CancelledError, Scope};
 use crate::event_loop::LoopState;
 
 /// Part of a [`LoopState`].
 pub(crate) struct StepState {
-    /// The place among the loop's tasks of the one that steps; `NOBODY` between steps.
-    slot: Cell<u32>,
+    /// The key of the task that steps; `NOBODY` between steps.
+    task: Cell<u64>,
     /// What the step has come to so far.
     notes: Cell<Notes>,
     /// What `Waker::data` of the step's own waker gives.
     waker: Cell<*const ()>,
     /// Why the step unwinds, if it does.
     why: RefCell<Option<CancelledError>>,
+    /// The innermost scope that is being polled; `None` outside all scopes.
+    scope: Cell<Option<Rc<Scope>>>,
     /// A waker nobody has a clone of, while no stepper has it.
     spare: Cell<Option<StepWaker>>,
+    /// Scopes that nobody else refers to, to be used again.
+    spare_scopes: RefCell<Vec<Rc<Scope>>>,
 }
 
-const NOBODY: u32 = u32::MAX;
+/// In the place of a task's key. The id in it would be one that no task ever gets.
+const NOBODY: u64 = u64::MAX;
+
+/// How many scopes are kept to be used again.
+const SPARE_SCOPES: usize = 64;
 
 pub(super) type Notes = u8;
 /// The task yielded: another step is to be queued when this one is over.
 pub(super) const YIELDED: Notes = 1;
-/// Something awaited was cancelled: the coroutine is going to be dropped. Until then nothing of
-/// ours that it polls has any effect.
+/// Something awaited was cancelled: what runs in the innermost scope that is being polled, or the
+/// coroutine, is going to be dropped. Until then nothing of ours that it polls has any effect.
 const UNWINDING: Notes = 1 << 1;
+/// A scope is being polled.
+const IN_SCOPE: Notes = 1 << 2;
 
 impl Default for StepState {
     fn default() -> Self {
         Self {
-            slot: Cell::new(NOBODY),
+            task: Cell::new(NOBODY),
             notes: Cell::new(0),
             waker: Cell::new(ptr::null()),
             why: RefCell::default(),
+            scope: Cell::new(None),
             spare: Cell::new(None),
+            spare_scopes: RefCell::default(),
         }
     }
 }
@@ -57,20 +70,25 @@ impl StepState {
         self.note(YIELDED);
     }
 
-    /// Whether the coroutine of the step is going to be dropped.
+    /// Whether what is being polled is going to be dropped.
     pub(crate) fn is_unwinding(&self) -> bool {
         self.notes.get() & UNWINDING != 0
     }
 
     /// Whether a step is going on.
     pub(crate) fn is_stepping(&self) -> bool {
-        self.slot.get() != NOBODY
+        self.task.get() != NOBODY
+    }
+
+    /// Whether it is the task with this key that steps.
+    pub(crate) fn is_of(&self, key: u64) -> bool {
+        self.task.get() == key
     }
 
     /// Makes the task with this head the one that steps.
     pub(super) fn begin(&self, head: &TaskHead) {
         debug_assert!(!self.is_stepping(), "steps do not nest");
-        self.slot.set(head.slot.get());
+        self.task.set(head.key());
     }
 
     /// What the step has come to.
@@ -80,7 +98,7 @@ impl StepState {
 
     /// The step is over; gives why its coroutine was dropped, if it was.
     pub(super) fn end(&self) -> Option<CancelledError> {
-        self.slot.set(NOBODY);
+        self.task.set(NOBODY);
         match self.notes.replace(0) & UNWINDING {
             0 => None,
             _ => self.why.take(),
@@ -89,6 +107,100 @@ impl StepState {
 
     fn note(&self, note: Notes) {
         self.notes.set(self.notes.get() | note);
+    }
+
+    /// Another task is going to step inside this step: takes out what belongs to this one.
+    fn suspend(&self) -> Suspended {
+        Suspended {
+            task: self.task.replace(NOBODY),
+            notes: self.notes.replace(0),
+            waker: self.waker.replace(ptr::null()),
+            why: self.why.take(),
+            scope: self.scope.take(),
+        }
+    }
+
+    /// It has; this step goes on.
+    fn resume(&self, suspended: Suspended) {
+        self.task.set(suspended.task);
+        self.notes.set(suspended.notes);
+        self.waker.set(suspended.waker);
+        self.why.replace(suspended.why);
+        self.scope.set(suspended.scope);
+    }
+
+    // ---- scopes
+
+    /// A scope begins to be polled; until what this gives is dropped.
+    pub(crate) fn enter_scope(&self, scope: &Rc<Scope>) -> InScope<'_> {
+        let outer = self.scope.replace(Some(scope.clone()));
+        self.note(IN_SCOPE);
+        InScope { step: self, outer }
+    }
+
+    /// Whether a scope is being polled.
+    #[inline]
+    pub(super) fn is_in_scope(&self) -> bool {
+        self.notes.get() & IN_SCOPE != 0
+    }
+
+    /// The innermost scope that is being polled.
+    pub(crate) fn scope(&self) -> Option<Rc<Scope>> {
+        let scope = self.scope.take();
+        self.scope.set(scope.clone());
+        scope
+    }
+
+    /// The innermost scope catches what was raised in it, if anything was.
+    #[inline]
+    pub(crate) fn take_unwinding(&self) -> Option<CancelledError> {
+        if !self.is_unwinding() {
+            return None;
+        }
+        self.notes.set(self.notes.get() & !UNWINDING);
+        self.why.take()
+    }
+
+    /// A scope to be opened, that nobody else refers to.
+    pub(crate) fn spare_scope(&self) -> Rc<Scope> {
+        self.spare_scopes.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a closed scope, to be used again if nobody else refers to it.
+    pub(crate) fn recycle_scope(&self, mut scope: Rc<Scope>) {
+        if let Some(unshared) = Rc::get_mut(&mut scope) {
+            unshared.clear();
+            let mut spare = self.spare_scopes.borrow_mut();
+            if spare.len() < SPARE_SCOPES {
+                spare.push(scope);
+            }
+        }
+    }
+}
+
+/// The state of a step in which another one is taken.
+struct Suspended {
+    task: u64,
+    notes: Notes,
+    waker: *const (),
+    why: Option<CancelledError>,
+    scope: Option<Rc<Scope>>,
+}
+
+/// A scope is being polled; when this is dropped, the one around it is again.
+pub(crate) struct InScope<'a> {
+    step: &'a StepState,
+    outer: Option<Rc<Scope>>,
+}
+
+impl Drop for InScope<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let outer = self.outer.take();
+        if outer.is_none() {
+            self.step.notes.set(self.step.notes.get() & !IN_SCOPE);
+        }
+        drop(self.step.scope.replace(outer));
     }
 }
 
@@ -163,11 +275,33 @@ impl Drop for Stepper<'_> {
 impl LoopState {
     /// The task whose step is going on.
     pub(crate) fn current_task(&self) -> Option<TaskRef> {
-        let slot = self.step.slot.get();
-        if slot == NOBODY {
+        if !self.step.is_stepping() {
             return None;
         }
+        let slot = slot_of(self.step.task.get());
         self.tasks.borrow().get(slot).cloned()
+    }
+
+    /// The task with this key, unless it is over.
+    pub(crate) fn task(&self, key: u64) -> Option<TaskRef> {
+        let task = self.tasks.borrow().get(slot_of(key)).cloned()?;
+        (task.head().key() == key).then_some(task)
+    }
+
+    /// Takes the first step of a task that starts eagerly, possibly inside the step of another.
+    pub(super) fn step_now(self: &Rc<Self>, task: TaskRef) {
+        let outer = self.step.suspend();
+        let site = self.callback_site.get();
+        {
+            let mut no_main = NoMain;
+            let mut stepper = Stepper::new(self, &mut no_main);
+            let step = || task.clone().run(self, &mut stepper);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(step)) {
+                task.step_panicked(payload, &mut stepper);
+            }
+        }
+        self.step.resume(outer);
+        self.callback_site.set(site);
     }
 
     /// Queues a step of a task; gives the task back if one is queued already or the task is over.
@@ -183,26 +317,36 @@ impl LoopState {
 
     /// Queues a step of the task that `key` refers to, if it is still there.
     pub(crate) fn wake(&self, key: u64) {
-        let task = self.tasks.borrow().get((key >> 32) as u32).cloned();
-        if let Some(task) = task
-            && task.head().key() == key
-        {
+        if let Some(task) = self.task(key) {
             self.schedule_step(task);
         }
     }
 
-    /// Something that the step awaits was cancelled: the step's coroutine is to be dropped. False if
-    /// no step is going on.
+    /// Something that the step awaits was cancelled: the innermost scope that is being polled, or the
+    /// task, is to unwind. False if no step is going on.
     pub(crate) fn unwind_step(&self, why: CancelledError) -> bool {
         let Some(task) = self.current_task() else {
             return false;
         };
         let asked = task.head().has(OFFERED);
-        let why = if asked { why } else { why.as_awaited() };
+        self.raise_here(&if asked { why } else { why.as_awaited() })
+    }
+
+    /// The innermost scope that is being polled, or the task, is to unwind. False if no step is going
+    /// on.
+    pub(crate) fn raise_here(&self, why: &CancelledError) -> bool {
+        if !self.step.is_stepping() {
+            return false;
+        }
         self.step.note(UNWINDING);
         let mut slot = self.step.why.borrow_mut();
         // The first one counts.
-        slot.get_or_insert(why);
+        slot.get_or_insert_with(|| why.clone());
         true
     }
+}
+
+/// The place in the table of tasks that is in a key.
+fn slot_of(key: u64) -> u32 {
+    (key >> 32) as u32
 }

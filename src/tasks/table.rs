@@ -5,7 +5,7 @@
 
 use slab::Slab;
 
-use super::{TaskRef, Waiter};
+use super::{FirstWaiter, TaskRef};
 
 #[derive(Default)]
 pub(crate) struct TaskTable {
@@ -17,7 +17,7 @@ pub(crate) struct TaskTable {
 /// A task, and the first thing it awaits; see `TaskHead::awaits` for the others.
 pub(super) struct OwnedTask {
     task: TaskRef,
-    pub(super) waiter: Option<Waiter>,
+    pub(super) waiter: Option<FirstWaiter>,
 }
 
 impl TaskTable {
@@ -38,7 +38,7 @@ impl TaskTable {
     }
 
     /// The place for the first thing that the task awaits. The task is in the table.
-    pub(super) fn waiter(&mut self, slot: u32) -> &mut Option<Waiter> {
+    pub(super) fn waiter(&mut self, slot: u32) -> &mut Option<FirstWaiter> {
         &mut self.slots[slot as usize].waiter
     }
 

@@ -68,6 +68,13 @@ impl Peer for Monoio {
         monoio::time::sleep(delay)
     }
 
+    fn timeout<F: Future<Output: 'static> + 'static>(
+        delay: Duration,
+        work: F,
+    ) -> impl Future<Output = F::Output> + 'static {
+        async move { monoio::time::timeout(delay, work).await.expect("no workload takes that long") }
+    }
+
     fn mailbox() -> (impl Fn(Job) + Send + 'static, impl Mailbox) {
         futures_mailbox()
     }

@@ -89,6 +89,13 @@ impl<const LOCAL_SET: bool> Peer for Tokio<LOCAL_SET> {
         tokio::time::sleep(delay)
     }
 
+    fn timeout<F: Future<Output: 'static> + 'static>(
+        delay: Duration,
+        work: F,
+    ) -> impl Future<Output = F::Output> + 'static {
+        async move { tokio::time::timeout(delay, work).await.expect("no workload takes that long") }
+    }
+
     fn mailbox() -> (impl Fn(Job) + Send + 'static, impl Mailbox) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let post = move |job| sender.send(job).expect("the loop is there to the end");

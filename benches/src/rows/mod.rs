@@ -2,12 +2,16 @@
 
 mod call_soon;
 mod call_soon_chain;
+mod catch_cancel;
 mod done_cb;
 mod done_cb_now;
+mod gather;
 mod memory;
 mod oneshot;
 mod spawn_join;
 mod startup;
+mod task_group;
+mod timeout;
 mod timers_cancel;
 mod timers_fire;
 mod xthread;
@@ -25,6 +29,10 @@ pub const ROWS: &[Row] = &[
     oneshot::ROW,
     done_cb::ROW,
     done_cb_now::ROW,
+    gather::ROW,
+    task_group::ROW,
+    timeout::ROW,
+    catch_cancel::ROW,
     timers_fire::ROW,
     timers_cancel::ROW,
     xthread::ROW,
@@ -39,6 +47,8 @@ pub const CONTENDERS: &[&str] = &[
     "floor",
     "tokio",
     "tokio-lrt",
+    "joinset",
+    "unordered",
     "smol",
     "local-pool",
     "calloop",

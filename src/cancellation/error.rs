@@ -4,11 +4,14 @@
 //! clone, and it remembers what asyncio forgets: where the `cancel()` was, and whether *this* task
 //! was asked to stop or something it awaited was.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
+use std::task::Poll;
 
 use crate::errors::PanicError;
+use crate::event_loop::current;
 
 /// Says that a future or task ended because it was cancelled.
 ///
@@ -134,6 +137,108 @@ impl CancelledError {
         let mut details = Details::clone(&self.0);
         details.origin = CancelOrigin::Awaited;
         Self(Rc::new(details))
+    }
+
+    /// Raises this cancellation here: the coroutine unwinds to the nearest
+    /// [`catch_cancel`](crate::catch_cancel), or ends cancelled.
+    ///
+    /// Nobody need have asked for it. An error that stands for a [`panic`](Self::panic) resumes that.
+    ///
+    /// *From asyncio:* `raise CancelledError("...")`.
+    ///
+    /// *Order:* at once; it costs no turn.
+    ///
+    /// # Cancellation
+    ///
+    /// It never returns: it is dropped with the coroutine around it.
+    ///
+    /// # Panics
+    ///
+    /// When awaited outside the task of a running loop: there is nothing to unwind. And with the panic,
+    /// if it stands for one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{CancelledError, EventLoop};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let task = event_loop.create_task(async {
+    ///     let disk_full = true;
+    ///     if disk_full {
+    ///         CancelledError::new("disk full").raise().await;
+    ///     }
+    ///     "saved"
+    /// });
+    /// let handle = task.handle();
+    /// let why = event_loop.run_until_complete(task.outcome())?.unwrap_err();
+    /// assert_eq!(why.message(), Some("disk full"));
+    /// assert_eq!((handle.cancelled(), handle.cancelling()), (true, 0));
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
+    pub async fn raise(self) -> ! {
+        if let Some(panic) = self.panic() {
+            panic.resume();
+        }
+        let raising = std::future::poll_fn(|_| -> Poll<Infallible> {
+            let raised = current::raise_here(&self);
+            assert!(
+                raised,
+                "a cancellation made at {} is raised outside a task: there is nothing to unwind",
+                self.location()
+            );
+            Poll::Pending
+        });
+        match raising.await {}
+    }
+
+    /// Raises the cancellation of something that is awaited.
+    pub(crate) async fn raise_awaited(self) -> ! {
+        self.as_awaited().raise().await
+    }
+
+    /// Goes on unwinding, after a clean-up.
+    ///
+    /// *From asyncio:* a bare `raise` in `except CancelledError:`.
+    ///
+    /// *Order:* at once; it costs no turn.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`raise`](Self::raise).
+    ///
+    /// # Panics
+    ///
+    /// As for [`raise`](Self::raise).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::{EventLoop, catch_cancel};
+    ///
+    /// async fn roll_back() {}
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let task = event_loop.create_task(async {
+    ///     let worked = catch_cancel(std::future::pending()).await;
+    ///     match worked {
+    ///         Ok(done) => done,
+    ///         Err(cancelled) => {
+    ///             roll_back().await;
+    ///             cancelled.reraise().await
+    ///         }
+    ///     }
+    /// });
+    /// let handle = task.handle();
+    /// event_loop.call_soon(move || {
+    ///     handle.cancel();
+    /// });
+    /// let outcome: Result<u32, _> = event_loop.run_until_complete(task.outcome())?;
+    /// assert!(outcome.is_err());
+    /// # Ok::<(), callsoon::RunError>(())
+    /// ```
+    pub async fn reraise(self) -> ! {
+        self.raise().await
     }
 
     /// Gives the message given to [`cancel_with`](crate::Future::cancel_with), if there was one; for a

@@ -1,0 +1,177 @@
+//! What listens to many futures, and what stands for many.
+//!
+//! A gather, a `wait()` or a shield hears of its futures through one [`Listener`], registered with
+//! each of them: nothing is allocated per future. When one is done the listener is told at once, and
+//! queued; what asyncio does in a done-callback, it does when it runs.
+//!
+//! A gather is a future itself, and what it takes a cancellation for are its [`Members`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use super::{AnyFuture, AnyRef, State};
+use crate::event_loop::{LoopState, Run};
+
+pub(crate) type ListenerRef = Pin<Rc<dyn Listener>>;
+
+/// Something that hears of the end of futures. It is queued once for each of them, in the order in
+/// which it is told.
+pub(crate) trait Listener: Run {
+    /// `done`, with which it is registered under `id`, is done. Says whether to queue a run of this.
+    ///
+    /// Calls no user code: the future is just being completed.
+    fn told(&self, id: u64, done: &dyn AnyFuture) -> bool;
+}
+
+/// Which of its futures a listener has been told of, and has not been run for.
+pub(crate) struct Told {
+    /// The registration with the first future; those with the others follow, in order.
+    first: u64,
+    /// Their places, in the order in which they were done.
+    places: RefCell<VecDeque<usize>>,
+}
+
+impl Told {
+    /// For a listener to `count` futures.
+    pub(crate) fn new(lp: &LoopState, count: usize) -> Self {
+        Self {
+            first: lp.reserve_registrations(count),
+            places: RefCell::default(),
+        }
+    }
+
+    /// The id to register with the future at `place`.
+    pub(crate) fn id(&self, place: usize) -> u64 {
+        self.first + place as u64
+    }
+
+    /// The future with this registration is done.
+    pub(crate) fn add(&self, id: u64) {
+        // Where ids are kept they have 48 bits.
+        let place = id.wrapping_sub(self.first) & ((1 << 48) - 1);
+        let place = usize::try_from(place).expect("it was the place of something in memory");
+        self.places.borrow_mut().push_back(place);
+    }
+
+    /// The place of the next one to be run for.
+    pub(crate) fn next(&self) -> Option<usize> {
+        self.places.borrow_mut().pop_front()
+    }
+}
+
+/// The registrations of a listener with several futures, until this is dropped.
+pub(crate) struct Listening {
+    futures: Vec<AnyRef>,
+    /// The registration with the first; those with the others follow, in order.
+    first: u64,
+}
+
+impl Listening {
+    /// Has `listener` told of each of `futures`, of those that are done already now.
+    pub(crate) fn begin(futures: Vec<AnyRef>, told: &Told, listener: &ListenerRef) -> Self {
+        for (place, future) in futures.iter().enumerate() {
+            future.listen(told.id(place), listener.clone());
+        }
+        Self {
+            futures,
+            first: told.first,
+        }
+    }
+
+    /// Whether the future at `place` is done.
+    pub(crate) fn is_done(&self, place: usize) -> bool {
+        self.futures[place].state() != State::Pending
+    }
+
+    /// Takes all registrations back.
+    pub(crate) fn end(&self) {
+        for (id, future) in (self.first..).zip(&self.futures) {
+            if future.state() == State::Pending {
+                future.remove_callback(id);
+            }
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A future that stands for several others, and passes a cancellation on to them.
+pub(crate) trait Members {
+    /// The member at `index`; `None` behind the last.
+    fn member(&self, index: usize) -> Option<AnyRef>;
+    /// What is known about which of them take a cancellation.
+    fn takers(&self) -> &Takers;
+}
+
+/// What is known about which members take a cancellation. Whoever does not now, never will.
+#[derive(Default)]
+pub(crate) struct Takers {
+    /// Members before this one take none.
+    next: Cell<usize>,
+    /// Something at the bottom, below the member at `next`, that took one when it was last asked.
+    found: Cell<Option<AnyRef>>,
+}
+
+impl Takers {
+    /// What was found before, if it still takes a cancellation.
+    fn still_there(&self) -> Option<AnyRef> {
+        let found = self.found.take().filter(|found| found.accepts_cancel());
+        self.found.set(found.clone());
+        found
+    }
+
+    fn skip(&self) {
+        self.next.set(self.next.get() + 1);
+    }
+
+    /// Lets go of what was found.
+    pub(crate) fn clear(&self) {
+        drop(self.found.take());
+    }
+}
+
+/// Whether any member, or member of a member, takes a cancellation.
+///
+/// Members may be nested to any depth: this goes down a path of its own, not the stack, and what it
+/// finds is noted all along that path, so that it is not searched for again at every level.
+pub(crate) fn any_accepts(top: &dyn Members) -> bool {
+    /// All that is on the path stands for others.
+    const STANDS: &str = "only what has members is on the path";
+    let mut path: Vec<AnyRef> = Vec::new();
+    let found = loop {
+        let here = path
+            .last()
+            .map_or(top, |last| last.members().expect(STANDS));
+        let takers = here.takers();
+        if let Some(found) = takers.still_there() {
+            break found;
+        }
+        match here.member(takers.next.get()) {
+            Some(member) if member.state() != State::Pending => takers.skip(),
+            Some(member) if member.members().is_some() => path.push(member),
+            Some(member) if member.accepts_cancel() => break member,
+            Some(_) => takers.skip(),
+            None => {
+                if path.pop().is_none() {
+                    return false;
+                }
+                let parent = path
+                    .last()
+                    .map_or(top, |last| last.members().expect(STANDS));
+                parent.takers().skip();
+            }
+        }
+    };
+    for level in &path {
+        let takers = level.members().expect(STANDS).takers();
+        takers.found.set(Some(found.clone()));
+    }
+    top.takers().found.set(Some(found));
+    true
+}

@@ -1,0 +1,429 @@
+//! A gather in memory: a future that is completed by its children.
+//!
+//! | holds | until |
+//! | --- | --- |
+//! | its children's handles | it is done, or let go of |
+//! | one registration with each unfinished child | the child is done; or the gather is let go of |
+//!
+//! A child that is done tells the gather, which queues itself, once for each. When such an entry runs,
+//! the gather looks at that child and, at the last one or at the first that ends it all, completes.
+//! Registrations that are left then stay: an error that comes later counts as looked at.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use super::group::{Child, Children, TryChildren};
+use crate::cancellation::CancelledError;
+use crate::errors::{PanicError, ResultError};
+use crate::event_loop::{ExceptionContext, LoopHandle, LoopState, Run};
+use crate::futures::{
+    AnyFuture, AnyRef, AwaitDone, Base, Future, FutureCore, FutureRef, Inner, Listener,
+    ListenerRef, Members, OwnedFuture, Shared, State, Takers, Told, any_accepts, assert_same_loop,
+    downcast, flat_drop,
+};
+use crate::tasks::{Payload, Stepper};
+
+/// What becomes of the children's results.
+pub(super) trait Gathering<C>: 'static {
+    type Output: 'static;
+
+    /// What the gather ends with if the end of the child at `index` ends it.
+    fn ended_by(children: &mut C, index: usize) -> Option<Result<Self::Output, ResultError>>;
+
+    /// What it ends with when all children are done.
+    fn collect(children: C) -> Result<Self::Output, ResultError>;
+
+    /// Describes a failure that nobody looked at.
+    fn unobserved(_output: Self::Output) -> Option<ExceptionContext> {
+        None
+    }
+}
+
+/// How a child that has no result ends the gather.
+fn failure<C: Children>(children: &C, index: usize) -> Option<ResultError> {
+    let child = children.child(index)?;
+    match child.any().state() {
+        State::Cancelled | State::Panicked => child.error(),
+        _ => None,
+    }
+}
+
+/// Every result, or nothing: `gather`.
+pub(super) enum AllOrNone {}
+
+impl<C: Children> Gathering<C> for AllOrNone {
+    type Output = C::Outputs;
+
+    fn ended_by(children: &mut C, index: usize) -> Option<Result<C::Outputs, ResultError>> {
+        failure(children, index).map(Err)
+    }
+
+    fn collect(children: C) -> Result<C::Outputs, ResultError> {
+        children.outputs()
+    }
+}
+
+/// How each child ended: `gather_outcomes`.
+pub(super) enum Each {}
+
+impl<C: Children> Gathering<C> for Each {
+    type Output = C::Outcomes;
+
+    fn ended_by(_children: &mut C, _index: usize) -> Option<Result<C::Outcomes, ResultError>> {
+        None
+    }
+
+    fn collect(children: C) -> Result<C::Outcomes, ResultError> {
+        children.outcomes()
+    }
+}
+
+/// Every `Ok`, or the first `Err`: `try_gather`.
+pub(super) enum OrFirstError {}
+
+impl<C: TryChildren> Gathering<C> for OrFirstError {
+    type Output = Result<C::Oks, C::Error>;
+
+    fn ended_by(children: &mut C, index: usize) -> Option<Result<Self::Output, ResultError>> {
+        if let Some(error) = failure(children, index) {
+            return Some(Err(error));
+        }
+        Some(children.take_err(index)?.map(Err))
+    }
+
+    fn collect(children: C) -> Result<Self::Output, ResultError> {
+        children.oks()
+    }
+
+    fn unobserved(output: Self::Output) -> Option<ExceptionContext> {
+        let error = output.err()?;
+        Some(ExceptionContext::new("gather error was never retrieved").with_error(error))
+    }
+}
+
+pub(super) struct GatherCell<C, G>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    shared: Shared<G::Output>,
+    /// Taken out while anything is done with them.
+    children: Cell<Option<C>>,
+    /// The children that are done, and for which an entry is queued.
+    told: Told,
+    /// How many children have not been looked at.
+    left: Cell<usize>,
+    /// The latest cancellation that was passed on to the children.
+    requested: Cell<Option<CancelledError>>,
+    takers: Takers,
+}
+
+/// Makes a gather of children that have been turned into futures.
+#[track_caller]
+pub(super) fn start<G, C>(event_loop: &LoopHandle, children: C) -> OwnedFuture<G::Output>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    let lp = first_loop(&children).unwrap_or_else(|| event_loop.lp.clone());
+    let cell: Pin<Rc<GatherCell<C, G>>> = Rc::pin(GatherCell {
+        shared: Shared::new(lp.clone(), Location::caller()),
+        children: Cell::new(None),
+        told: Told::new(&lp, children.len()),
+        left: Cell::new(children.len()),
+        requested: Cell::new(None),
+        takers: Takers::default(),
+    });
+    cell.shared.base.lets_go.set(true);
+    let future = OwnedFuture::new(Future::new(cell.clone()));
+    cell.begin(children);
+    future
+}
+
+/// The loop of the children.
+///
+/// # Panics
+///
+/// If they are not all of one.
+#[track_caller]
+fn first_loop(children: &impl Children) -> Option<Rc<LoopState>> {
+    let first = children.child(0)?.any();
+    for (_, child) in all(children) {
+        assert_same_loop(&first, &child.any());
+    }
+    Some(first.base().lp.clone())
+}
+
+impl<C, G> GatherCell<C, G>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    /// Registers with the children, and looks at those that are done already.
+    fn begin(self: &Pin<Rc<Self>>, children: C) {
+        let mut done = Vec::new();
+        for (place, child) in all(&children) {
+            let future = child.any();
+            if child.is_fresh() {
+                future.base().expendable.set(true);
+            }
+            if future.state() == State::Pending {
+                child.listen(self.told.id(place), self.clone());
+            } else {
+                done.push(place);
+            }
+        }
+        self.children.set(Some(children));
+        if self.left.get() == 0 {
+            self.all_done();
+        }
+        for index in done {
+            self.look_at(index);
+        }
+    }
+
+    /// A child is done, and it is its turn.
+    fn look_at(self: &Pin<Rc<Self>>, index: usize) {
+        self.left.set(self.left.get() - 1);
+        let Some(mut children) = self.children.take() else {
+            // It is over, or nobody wants it any more.
+            return;
+        };
+        // What is awaited through a `map` of the user's may panic.
+        let ended = self.caught(|| G::ended_by(&mut children, index).transpose());
+        match ended.transpose() {
+            Some(ended) => self.complete(ended, Some(children)),
+            None => {
+                self.children.set(Some(children));
+                if self.left.get() == 0 {
+                    self.all_done();
+                } else if !self.shared.base.has_handles() {
+                    // The last one may have gone meanwhile.
+                    self.let_go();
+                }
+            }
+        }
+    }
+
+    fn all_done(self: &Pin<Rc<Self>>) {
+        let Some(children) = self.children.take() else {
+            return;
+        };
+        // Whatever the children made of a cancellation that was passed on to them, it is one.
+        if let Some(why) = self.requested.take() {
+            return self.complete(Err(ResultError::Cancelled(why)), Some(children));
+        }
+        let collected = self.caught(|| G::collect(children));
+        self.complete(collected, None);
+    }
+
+    /// Runs code of the user's; a panic of it is how the gather ends.
+    fn caught<R>(&self, run: impl FnOnce() -> Result<R, ResultError>) -> Result<R, ResultError> {
+        catch_unwind(AssertUnwindSafe(run))
+            .unwrap_or_else(|payload| Err(ResultError::Panicked(self.panic(payload))))
+    }
+
+    fn panic(&self, payload: Payload) -> PanicError {
+        PanicError::new(payload, "gather".to_owned(), self.shared.base.site)
+    }
+
+    /// Ends the gather, which is pending.
+    fn complete(self: &Pin<Rc<Self>>, ended: Result<G::Output, ResultError>, children: Option<C>) {
+        self.takers.clear();
+        let requested = self.requested.take().is_some();
+        let outcome = match ended {
+            Ok(output) => Inner::Ready(output),
+            Err(ResultError::Panicked(panic)) => Inner::Panicked(panic),
+            Err(ResultError::Cancelled(why)) if requested => Inner::Cancelled(why),
+            Err(ResultError::Cancelled(why)) => Inner::Cancelled(why.as_awaited()),
+            // Only in a task that is being unwound; it will never see this.
+            Err(ResultError::NotReady) => {
+                Inner::Cancelled(CancelledError::at(None, self.shared.base.site))
+            }
+            Err(error) => Inner::Panicked(self.panic(Box::new(format!("a child's {error}")))),
+        };
+        if let Some(children) = &children {
+            keep_listening(children);
+        }
+        let me: FutureRef<G::Output> = self.clone();
+        self.shared.finish(&me, outcome);
+        self.shared.base.lp.drop_user(children);
+    }
+}
+
+/// The children with their places.
+fn all(children: &impl Children) -> impl Iterator<Item = (usize, &dyn Child)> {
+    let places = 0..children.len();
+    places.filter_map(|place| Some((place, children.child(place)?)))
+}
+
+/// The gather is over, its children may not be: what comes of them counts as looked at, now and later.
+fn keep_listening(children: &impl Children) {
+    for (_, child) in all(children) {
+        child.keep_listening();
+        looked_at(&*child.any());
+    }
+}
+
+/// An error of a child that comes when the gather is over is reported to nobody, as in asyncio; a panic
+/// is.
+fn looked_at(child: &dyn AnyFuture) {
+    if child.state() == State::Ready {
+        child.base().observed.set(true);
+    }
+}
+
+impl<C, G> Listener for GatherCell<C, G>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    fn told(&self, id: u64, child: &dyn AnyFuture) -> bool {
+        if !self.shared.is_pending() {
+            looked_at(child);
+            return false;
+        }
+        self.told.add(id);
+        true
+    }
+}
+
+impl<C, G> Run for GatherCell<C, G>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
+        lp.callback_site.set(Some(self.shared.base.site));
+        if let Some(place) = self.told.next() {
+            self.look_at(place);
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("gather created at {}", self.shared.base.site)
+    }
+}
+
+impl<C, G> Members for GatherCell<C, G>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    fn member(&self, index: usize) -> Option<AnyRef> {
+        let children = self.children.take()?;
+        let member = children.child(index).map(|child| child.any());
+        self.children.set(Some(children));
+        member
+    }
+
+    fn takers(&self) -> &Takers {
+        &self.takers
+    }
+}
+
+impl<C, G> AnyFuture for GatherCell<C, G>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    fn base(&self) -> &Base {
+        &self.shared.base
+    }
+
+    fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
+        if !self.shared.is_pending() {
+            self.shared.base.observed.set(true);
+            return false;
+        }
+        if !self.accepts_cancel() {
+            return false;
+        }
+        let mut members = Vec::new();
+        while let Some(member) = self.member(members.len()) {
+            members.push(member);
+        }
+        self.requested.set(Some(why.clone()));
+        self.shared.base.lp.offer(self.clone(), members, &why)
+    }
+
+    fn accepts_cancel(&self) -> bool {
+        self.shared.is_pending() && any_accepts(self)
+    }
+
+    fn notify(
+        self: Pin<Rc<Self>>,
+        site: &'static Location<'static>,
+        callback: Box<dyn FnOnce(AnyRef)>,
+    ) -> u64 {
+        let me: FutureRef<G::Output> = self.clone();
+        self.shared.notify(&me, site, callback)
+    }
+
+    fn listen(&self, id: u64, listener: ListenerRef) {
+        self.shared.listen(self, id, listener);
+    }
+
+    fn remove_callback(&self, id: u64) -> bool {
+        self.shared.unregister(id).is_some()
+    }
+
+    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any) {
+        downcast::<G::Output>(self, slot);
+    }
+
+    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
+        Box::new(Future::<G::Output>::new(self))
+    }
+
+    fn members(&self) -> Option<&dyn Members> {
+        Some(self)
+    }
+
+    fn let_go(&self) {
+        // A done-callback is a reason to go on.
+        if !self.shared.has_callbacks() {
+            self.takers.clear();
+            flat_drop(self.children.take());
+        }
+    }
+}
+
+impl<C, G> FutureCore<G::Output> for GatherCell<C, G>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    fn shared(&self) -> &Shared<G::Output> {
+        &self.shared
+    }
+}
+
+impl<C, G> Drop for GatherCell<C, G>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    fn drop(&mut self) {
+        let base = &self.shared.base;
+        let context = match self.shared.state() {
+            State::Ready if !base.observed.get() => {
+                let error = self.shared.take_result().ok().and_then(G::unobserved);
+                error.map(|context| context.with_site(base.site))
+            }
+            _ => self
+                .shared
+                .unobserved_panic("gather panic was never retrieved"),
+        };
+        if let Some(context) = context {
+            base.lp.report(&context);
+        }
+    }
+}

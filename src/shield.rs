@@ -1,0 +1,239 @@
+//! [`shield`]: awaiting without passing a cancellation on.
+//!
+//! The shield is a future of its own, which is completed when the one inside is done. Cancelling it
+//! completes it, and the inside hears nothing of that.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::cancellation::CancelledError;
+use crate::errors::{PanicError, ResultError};
+use crate::event_loop::{Awaitable, Awaited, LoopHandle, LoopState, Run};
+use crate::futures::{
+    AnyFuture, AnyRef, AwaitDone, Base, Future, FutureCore, FutureRef, Inner, Listener,
+    ListenerRef, OwnedFuture, Shared, State, downcast, flat_drop,
+};
+use crate::tasks::{Payload, Stepper};
+
+/// Awaits something without cancelling it when the awaiting task is cancelled.
+///
+/// The coroutine that awaits the shield is cancelled as ever; what is inside runs on. Of a bare
+/// coroutine a task is made, which is nobody else's.
+///
+/// *From asyncio:* `asyncio.shield()`. Differences: none that can be seen. (The loop owns the task
+/// inside, so there is no need to keep a reference.)
+///
+/// *Order:* it completes one turn after what is inside. If that is done already, so is the shield, and
+/// awaiting it costs no turn.
+///
+/// # Cancellation
+///
+/// Cancelling the shield, or a task that awaits it, cancels the shield at once and nothing else. If what
+/// is inside is cancelled by somebody else, so is the shield. Dropping the shield lets go of what is
+/// inside, unless it has done-callbacks.
+///
+/// # Panics
+///
+/// If a bare coroutine is given and no loop runs on this thread, or if the loop is closed. Awaiting it
+/// goes on with a panic of the task inside.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use callsoon::{Clock, EventLoop, catch_cancel, create_task, shield, sleep};
+///
+/// async fn something() -> &'static str {
+///     sleep(Duration::from_secs(2)).await;
+///     "done in spite of everything"
+/// }
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let res = event_loop.run_until_complete(async {
+///     let task = create_task(something());
+///     let inner = task.clone();
+///     let caller = create_task(async move { shield(inner).await });
+///     sleep(Duration::from_secs(1)).await;
+///     caller.cancel();
+///     assert!(catch_cancel(caller).await.is_err()); // the caller is cancelled ...
+///     task.await // ... but the task is not
+/// })?;
+/// assert_eq!(res, "done in spite of everything");
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
+///
+/// To ignore a cancellation altogether, which is not recommended, catch it:
+///
+/// ```
+/// use callsoon::{catch_cancel, create_task, run, shield, yield_now};
+///
+/// let res = run(async {
+///     let task = create_task(async { yield_now().await });
+///     callsoon::current_task().expect("this is one").cancel();
+///     catch_cancel(shield(&task)).await.ok()
+/// });
+/// assert_eq!(res, None);
+/// ```
+#[track_caller]
+pub fn shield<A: Awaitable>(awaitable: A) -> OwnedFuture<A::Output> {
+    let event_loop = awaitable.bound_loop().unwrap_or_else(LoopHandle::running);
+    let mut inner = awaitable.into_awaited(&event_loop);
+    let future = inner.any();
+    let is_done = future.state() != State::Pending;
+    if is_done {
+        match inner.into_owner() {
+            Ok(owner) => return OwnedFuture::new(owner),
+            Err(common) => inner = common,
+        }
+    }
+    let lp = future.base().lp.clone();
+    let cell: Pin<Rc<ShieldCell<A::Output>>> = Rc::pin(ShieldCell {
+        shared: Shared::new(lp, Location::caller()),
+        inner: Cell::new(None),
+    });
+    cell.shared.base.lets_go.set(true);
+    let outer = OwnedFuture::new(Future::new(cell.clone()));
+    if is_done {
+        cell.inner.set(Some(inner));
+        cell.complete();
+    } else {
+        let id = future.base().lp.next_registration();
+        inner.listen(id, cell.clone());
+        cell.inner.set(Some(inner));
+    }
+    outer
+}
+
+/// A shield in memory.
+struct ShieldCell<T: 'static> {
+    shared: Shared<T>,
+    /// What is inside, until the shield is done or let go of.
+    inner: Cell<Option<Awaited<T>>>,
+}
+
+impl<T: 'static> ShieldCell<T> {
+    /// Ends as what is inside has ended.
+    fn complete(self: &Pin<Rc<Self>>) {
+        let Some(inner) = self.inner.take() else {
+            return;
+        };
+        // Cloning and mapping is user code, which may panic: that ends the shield as well.
+        let result = catch_unwind(AssertUnwindSafe(|| inner.get()));
+        let outcome = match result {
+            Ok(Ok(value)) => Inner::Ready(value),
+            Ok(Err(ResultError::Cancelled(why))) => Inner::Cancelled(why.as_awaited()),
+            Ok(Err(ResultError::Panicked(panic))) => Inner::Panicked(panic),
+            // Only in a task that is being unwound; it will never see this.
+            Ok(Err(ResultError::NotReady)) => {
+                Inner::Cancelled(CancelledError::at(None, self.shared.base.site))
+            }
+            Ok(Err(error)) => Inner::Panicked(self.panic(Box::new(error.to_string()))),
+            Err(payload) => Inner::Panicked(self.panic(payload)),
+        };
+        if self.shared.is_pending() {
+            let me: FutureRef<T> = self.clone();
+            self.shared.finish(&me, outcome);
+        } else {
+            self.shared.base.lp.drop_user(outcome);
+        }
+    }
+
+    fn panic(&self, payload: Payload) -> PanicError {
+        PanicError::new(payload, "shield".to_owned(), self.shared.base.site)
+    }
+}
+
+impl<T: 'static> Listener for ShieldCell<T> {
+    fn told(&self, _id: u64, _inner: &dyn AnyFuture) -> bool {
+        true
+    }
+}
+
+impl<T: 'static> Run for ShieldCell<T> {
+    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
+        lp.callback_site.set(Some(self.shared.base.site));
+        self.complete();
+    }
+
+    fn what(&self) -> String {
+        format!("shield created at {}", self.shared.base.site)
+    }
+}
+
+impl<T: 'static> AnyFuture for ShieldCell<T> {
+    fn base(&self) -> &Base {
+        &self.shared.base
+    }
+
+    fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
+        if !self.shared.is_pending() {
+            self.shared.base.observed.set(true);
+            return false;
+        }
+        let inner = self.inner.take();
+        let me: FutureRef<T> = self.clone();
+        self.shared.finish(&me, Inner::Cancelled(why));
+        self.shared.base.lp.drop_user(inner);
+        true
+    }
+
+    fn accepts_cancel(&self) -> bool {
+        self.shared.is_pending()
+    }
+
+    fn notify(
+        self: Pin<Rc<Self>>,
+        site: &'static Location<'static>,
+        callback: Box<dyn FnOnce(AnyRef)>,
+    ) -> u64 {
+        let me: FutureRef<T> = self.clone();
+        self.shared.notify(&me, site, callback)
+    }
+
+    fn listen(&self, id: u64, listener: ListenerRef) {
+        self.shared.listen(self, id, listener);
+    }
+
+    fn remove_callback(&self, id: u64) -> bool {
+        self.shared.unregister(id).is_some()
+    }
+
+    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any) {
+        downcast::<T>(self, slot);
+    }
+
+    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
+        Box::new(Future::<T>::new(self))
+    }
+
+    fn let_go(&self) {
+        // A done-callback is a reason to go on.
+        if !self.shared.has_callbacks() {
+            flat_drop(self.inner.take());
+        }
+    }
+}
+
+impl<T: 'static> FutureCore<T> for ShieldCell<T> {
+    fn shared(&self) -> &Shared<T> {
+        &self.shared
+    }
+}
+
+impl<T: 'static> Drop for ShieldCell<T> {
+    fn drop(&mut self) {
+        let context = self
+            .shared
+            .unobserved_panic("shield panic was never retrieved");
+        if let Some(context) = context {
+            self.shared.base.lp.report(&context);
+        }
+    }
+}
