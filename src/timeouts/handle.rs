@@ -28,7 +28,7 @@ pub(super) enum When {
 ///
 /// # Cancellation
 ///
-/// As for [`timeout`].
+/// As for [`timeout`](crate::timeout).
 ///
 /// # Examples
 ///
@@ -173,15 +173,15 @@ impl Timeout {
     ///
     /// *From asyncio:* `async with timeout: ...`.
     ///
-    /// *Order:* as for [`timeout`].
+    /// *Order:* as for [`timeout`](crate::timeout).
     ///
     /// # Cancellation
     ///
-    /// As for [`timeout`].
+    /// As for [`timeout`](crate::timeout).
     ///
     /// # Errors
     ///
-    /// As for [`timeout`].
+    /// As for [`timeout`](crate::timeout).
     ///
     /// # Panics
     ///

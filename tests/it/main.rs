@@ -21,5 +21,6 @@ mod reentrancy;
 mod remote;
 mod runners;
 mod running;
+mod scopes;
 mod tasks;
 mod types;
