@@ -53,11 +53,10 @@ impl Peer for Compio {
         time::sleep(delay)
     }
 
-    fn timeout<F: Future<Output: 'static> + 'static>(
-        delay: Duration,
-        work: F,
-    ) -> impl Future<Output = F::Output> + 'static {
-        async move { time::timeout(delay, work).await.expect("no workload takes that long") }
+    async fn timeout<F: Future<Output: 'static> + 'static>(delay: Duration, work: F) -> F::Output {
+        time::timeout(delay, work)
+            .await
+            .expect("no workload takes that long")
     }
 
     fn mailbox() -> (impl Fn(Job) + Send + 'static, impl Mailbox) {

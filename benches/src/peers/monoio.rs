@@ -68,11 +68,10 @@ impl Peer for Monoio {
         monoio::time::sleep(delay)
     }
 
-    fn timeout<F: Future<Output: 'static> + 'static>(
-        delay: Duration,
-        work: F,
-    ) -> impl Future<Output = F::Output> + 'static {
-        async move { monoio::time::timeout(delay, work).await.expect("no workload takes that long") }
+    async fn timeout<F: Future<Output: 'static> + 'static>(delay: Duration, work: F) -> F::Output {
+        monoio::time::timeout(delay, work)
+            .await
+            .expect("no workload takes that long")
     }
 
     fn mailbox() -> (impl Fn(Job) + Send + 'static, impl Mailbox) {

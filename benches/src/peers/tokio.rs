@@ -89,11 +89,10 @@ impl<const LOCAL_SET: bool> Peer for Tokio<LOCAL_SET> {
         tokio::time::sleep(delay)
     }
 
-    fn timeout<F: Future<Output: 'static> + 'static>(
-        delay: Duration,
-        work: F,
-    ) -> impl Future<Output = F::Output> + 'static {
-        async move { tokio::time::timeout(delay, work).await.expect("no workload takes that long") }
+    async fn timeout<F: Future<Output: 'static> + 'static>(delay: Duration, work: F) -> F::Output {
+        tokio::time::timeout(delay, work)
+            .await
+            .expect("no workload takes that long")
     }
 
     fn mailbox() -> (impl Fn(Job) + Send + 'static, impl Mailbox) {
