@@ -254,7 +254,7 @@ fn eager_task_runs_up_to_its_first_wait_outside_its_creators_scope() {
                 me.cancel();
             });
             sleep(ms(50)).await;
-            eager
+            drop(eager);
         })
         .await;
         sleep(ms(30)).await;
