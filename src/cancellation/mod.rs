@@ -14,4 +14,4 @@ pub use self::catch::{CatchCancel, catch_cancel};
 pub use self::error::{CancelOrigin, CancelledError};
 
 pub(crate) use self::run_in::{Ended, RunIn};
-pub(crate) use self::scope::{Raise, Scope, ScopeRef, ScopeSlot};
+pub(crate) use self::scope::{Raise, Scope, ScopeId, ScopeRef, ScopeSlot};

@@ -1,8 +1,8 @@
 //! Scopes: where in a task a cancellation is caught.
 //!
 //! The scopes of a task form a tree; what is around a scope is its parent, and the task itself is
-//! around them all. A scope knows its parent only: the task has the list of those that are open (in
-//! `tasks::scopes`).
+//! around them all. A scope knows its parent only: the task has the list of those that are open
+//! (`tasks::OpenScopes`).
 //!
 //! | state | means | comes by | goes by |
 //! | --- | --- | --- | --- |
@@ -20,23 +20,41 @@ use std::task::{Context, Poll, Waker};
 
 use super::CancelledError;
 use crate::event_loop::{LoopState, current};
-use crate::tasks::TaskRef;
+use crate::tasks::{TaskRef, Waiter};
 
 /// In the place of a turn: polled with a waker that wraps the task's, so that it counts as live
 /// until it is closed.
 const WRAPPED: u64 = u64::MAX;
 
-#[derive(Default)]
-pub(crate) struct Scope {
-    /// The scope around it; `None` if that is the task.
-    parent: Option<Rc<Scope>>,
+/// Names a scope of a task. Orders by when the scope was opened.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ScopeId {
     /// Ascends in the order in which the scopes of a loop are opened.
     opened: u64,
+    /// Where the task has it.
+    place: usize,
+}
+
+impl ScopeId {
+    /// In the place of a scope: outside all of them.
+    pub(crate) const TASK: Self = Self {
+        opened: 0,
+        place: usize::MAX,
+    };
+
+    pub(crate) fn place(self) -> usize {
+        self.place
+    }
+}
+
+pub(crate) struct Scope {
+    id: ScopeId,
+    /// The scope around it when it was polled last.
+    around: Cell<ScopeId>,
     /// The turn in which a task's own step polled it last, or `WRAPPED`.
     polled: Cell<u64>,
-    /// Its place in the task's list.
-    pub(crate) place: Cell<usize>,
     is_open: Cell<bool>,
+    has_rare: Cell<bool>,
     /// How often this scope was asked to stop.
     pub(crate) count: Cell<u32>,
     /// What few scopes have.
@@ -63,38 +81,57 @@ pub(crate) struct Raise {
     pub(crate) caught: Rc<Cell<bool>>,
 }
 
-impl Scope {
-    /// Whether it is `outer`, or inside it.
-    pub(crate) fn is_within(&self, outer: &Rc<Self>) -> bool {
-        let mut scope = self;
-        loop {
-            if std::ptr::eq(scope, &**outer) {
-                return true;
-            }
-            match &scope.parent {
-                // A scope is opened after the ones around it.
-                Some(parent) if scope.opened > outer.opened => scope = parent,
-                _ => return false,
-            }
+impl Default for Scope {
+    /// A closed one.
+    fn default() -> Self {
+        Self {
+            id: ScopeId::TASK,
+            around: Cell::new(ScopeId::TASK),
+            polled: Cell::default(),
+            is_open: Cell::default(),
+            has_rare: Cell::default(),
+            count: Cell::default(),
+            rare: Cell::default(),
         }
     }
+}
 
-    /// Makes it as good as new, when it is closed.
+impl Scope {
+    /// It is opened, at `place`.
     #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.parent = None;
-        self.count.set(0);
-        // It may hold a waker, whose drop is user code.
-        drop(self.rare.take());
+    pub(crate) fn begin(&mut self, lp: &LoopState, around: ScopeId, place: usize) {
+        let opened = lp.next_registration();
+        self.id = ScopeId { opened, place };
+        self.around.set(around);
+        self.polled.set(lp.turns.get());
+        self.is_open.set(true);
     }
 
-    pub(crate) fn parent(&self) -> Option<&Rc<Self>> {
-        self.parent.as_ref()
+    /// It is closed.
+    #[inline]
+    pub(crate) fn end(&self) {
+        self.is_open.set(false);
     }
 
-    /// Where it stands in the order of opening.
-    pub(crate) fn opened(&self) -> u64 {
-        self.opened
+    #[inline]
+    pub(crate) fn id(&self) -> ScopeId {
+        self.id
+    }
+
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.get()
+    }
+
+    /// The scope around it when it was polled last.
+    pub(crate) fn around(&self) -> ScopeId {
+        self.around.get()
+    }
+
+    /// It is polled inside `around`, which may be another scope than before if it was moved.
+    #[inline]
+    pub(crate) fn set_around(&self, around: ScopeId) {
+        self.around.set(around);
     }
 
     /// Whether the task may be suspended in it: it was polled by the task's latest step, which was in
@@ -106,6 +143,7 @@ impl Scope {
 
     /// Uses what few scopes have. `use_it` calls no user code.
     fn rare<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> R {
+        self.has_rare.set(true);
         let mut rare = self.rare.take().unwrap_or_default();
         let result = use_it(&mut rare);
         self.rare.set(Some(rare));
@@ -115,10 +153,19 @@ impl Scope {
     /// The same if the scope has any of it.
     #[inline]
     fn rare_if_any<R>(&self, use_it: impl FnOnce(&mut Rare) -> Option<R>) -> Option<R> {
+        if !self.has_rare.get() {
+            return None;
+        }
         let mut rare = self.rare.take()?;
         let result = use_it(&mut rare);
         self.rare.set(Some(rare));
         result
+    }
+
+    /// Whether it has anything that few scopes have.
+    #[inline]
+    pub(crate) fn has_rare(&self) -> bool {
+        self.has_rare.get()
     }
 
     /// Keeps a request that nothing took; gives the one it replaces.
@@ -139,7 +186,7 @@ impl Scope {
     }
 
     /// Catches what was raised at it.
-    #[inline]
+    #[cold]
     fn catch(&self) -> Option<CancelledError> {
         let raise = self.rare_if_any(|rare| rare.raised.take())?;
         raise.caught.set(true);
@@ -152,19 +199,42 @@ impl Scope {
         if lp.step.is_direct(waker) {
             self.polled.set(lp.turns.get());
         } else {
-            self.polled.set(WRAPPED);
-            // Cloning a waker, and dropping one, is user code.
-            let waker = waker.clone();
-            drop(self.rare(|rare| rare.waker.replace(waker)));
+            self.note_wrapped(waker);
         }
     }
 
-    /// The scope is being closed: gives what was raised at it if nobody caught that, and it was
-    /// meant for more than this scope.
-    pub(crate) fn give_back(self: &Rc<Self>) -> Option<Raise> {
-        let raise = self.rare_if_any(|rare| rare.raised.take())?;
-        let only_mine = (raise.target.as_ref()).is_some_and(|target| Rc::ptr_eq(target, self));
-        (!raise.caught.get() && !only_mine).then_some(raise)
+    /// Notes that it is polled with a waker that wraps the task's.
+    #[cold]
+    fn note_wrapped(&self, waker: &Waker) {
+        self.polled.set(WRAPPED);
+        // Cloning a waker, and dropping one, is user code.
+        let waker = waker.clone();
+        drop(self.rare(|rare| rare.waker.replace(waker)));
+    }
+
+    /// The scope is closed: takes back what it was asked, and sees to what was raised at it if nobody
+    /// caught that, and it was meant for more than this scope.
+    #[cold]
+    fn give_back(self: &Rc<Self>, lp: &LoopState, task: u64) {
+        // It may hold a waker, whose drop is user code.
+        let rare = self.rare.take().unwrap_or_default();
+        self.has_rare.set(false);
+        let Some(task) = lp.task(task) else {
+            return;
+        };
+        task.head().withdraw(self);
+        let Some(Raise {
+            why,
+            target,
+            caught,
+        }) = rare.raised
+        else {
+            return;
+        };
+        let only_mine = (target.as_ref()).is_some_and(|target| Rc::ptr_eq(target, self));
+        if !caught.get() && !only_mine {
+            lp.request_again(&task, target.as_ref(), why);
+        }
     }
 }
 
@@ -177,10 +247,8 @@ pub(crate) struct ScopeSlot {
 
 struct OpenScope {
     lp: Rc<LoopState>,
-    /// The task it is in. (The task drops its coroutine, and this with it, when it is over.)
-    task: TaskRef,
-    /// The task, as a waker names it.
-    key: u64,
+    /// The task it is in, as a waker names it.
+    task: u64,
     scope: Rc<Scope>,
 }
 
@@ -201,7 +269,7 @@ impl ScopeRef {
 
     /// Asks what runs in this scope to stop; says whether it is still open.
     pub(crate) fn request(&self, why: CancelledError) -> bool {
-        if !self.scope.is_open.get() {
+        if !self.scope.is_open() {
             return false;
         }
         let Some(task) = self.task() else {
@@ -245,7 +313,7 @@ impl ScopeSlot {
         let open = self.open.as_ref()?;
         Some(ScopeRef {
             lp: open.lp.clone(),
-            task: open.key,
+            task: open.task,
             scope: open.scope.clone(),
         })
     }
@@ -253,7 +321,7 @@ impl ScopeSlot {
     /// Whether it is open in the task whose step is going on.
     #[inline]
     pub(crate) fn is_here(&self) -> bool {
-        (self.open.as_ref()).is_some_and(|open| open.lp.step.is_of(open.key))
+        (self.open.as_ref()).is_some_and(|open| open.lp.step.is_of(open.task))
     }
 
     #[inline]
@@ -281,7 +349,9 @@ impl ScopeSlot {
         if lp.step.is_unwinding() {
             return Poll::Pending;
         }
-        if let Some(why) = scope.catch() {
+        if scope.has_rare()
+            && let Some(why) = scope.catch()
+        {
             return Poll::Ready(Err(why));
         }
         scope.note_poll(lp, cx.waker());
@@ -301,8 +371,9 @@ impl ScopeSlot {
 
     /// What ran in the scope is gone: whatever it polled is not awaited any more.
     pub(crate) fn forget_awaits(&self) {
-        if let Some(open) = &self.open {
-            open.task.head().forget_awaits_within(&open.lp, &open.scope);
+        if let Some(OpenScope { lp, task, scope }) = &self.open {
+            let gone = lp.with_task(*task, |head| head.forget_awaits_within(scope));
+            drop_awaits(lp, gone.flatten());
         }
     }
 
@@ -325,35 +396,27 @@ impl Drop for ScopeSlot {
 impl OpenScope {
     fn in_running_task() -> Option<Self> {
         let lp = current::get()?;
-        let task = lp.current_task()?;
-        let turn = lp.turns.get();
-        let mut scope = lp.step.spare_scope();
-        let fresh = Rc::get_mut(&mut scope).expect("nobody else has a spare one");
-        fresh.parent = lp.step.scope();
-        fresh.opened = lp.next_registration();
-        fresh.is_open.set(true);
-        fresh.polled.set(turn);
-        let head = task.head();
-        head.open_scope(&scope, turn);
-        let key = head.key();
-        Some(Self {
-            lp,
-            task,
-            key,
-            scope,
-        })
+        let task = lp.step.key()?;
+        let scope = lp.with_task(task, |head| head.open_scope(&lp))?;
+        Some(Self { lp, task, scope })
     }
 
     fn close(self) {
-        let Self {
-            lp, task, scope, ..
-        } = self;
-        let head = task.head();
-        scope.is_open.set(false);
-        head.forget_awaits_within(&lp, &scope);
-        if let Some(Raise { why, target, .. }) = head.close_scope(&scope) {
-            lp.request_again(&task, target.as_ref(), why);
+        let Self { lp, task, scope } = self;
+        // Without a task (the scope has outlived it) there is nobody to tell.
+        let gone = lp.with_task(task, |head| head.close_scope(&scope));
+        scope.end();
+        drop_awaits(&lp, gone.flatten());
+        if scope.has_rare() || scope.count.get() > 0 {
+            scope.give_back(&lp, task);
         }
-        lp.step.recycle_scope(scope);
+    }
+}
+
+/// Drops what is not awaited any more: user code.
+#[inline]
+fn drop_awaits(lp: &Rc<LoopState>, gone: Option<Vec<Waiter>>) {
+    if let Some(gone) = gone {
+        lp.drop_user(gone);
     }
 }

@@ -13,6 +13,7 @@
 //! | `DONE` | it is over | the step | nothing |
 //! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
 //! | `AWAITS_MORE` | the same of something that is in the rare part | an await | the next step, a drop of the await |
+//! | `AWAITS_WRAPPED` | it may await something through a wrapping waker | an await | nothing |
 //! | `SCOPED` | it has open scopes | a scope | a scope |
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
@@ -21,8 +22,9 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::rc::Rc;
 
+use super::open_scopes::OpenScopes;
 use super::waker::StepWaker;
-use crate::cancellation::{CancelledError, Scope};
+use crate::cancellation::{CancelledError, Scope, ScopeId};
 use crate::event_loop::LoopState;
 use crate::futures::AnyRef;
 
@@ -42,6 +44,7 @@ pub(super) const PASSING: Flags = 1 << 11;
 pub(super) const SCOPED: Flags = 1 << 12;
 const AWAITS: Flags = 1 << 9;
 pub(super) const AWAITS_MORE: Flags = 1 << 10;
+pub(super) const AWAITS_WRAPPED: Flags = 1 << 13;
 
 /// Something that a task awaits.
 pub(crate) struct Waiter {
@@ -49,7 +52,7 @@ pub(crate) struct Waiter {
     pub(crate) id: u64,
     pub(crate) future: AnyRef,
     /// The innermost scope it is awaited in.
-    pub(super) scope: Option<Rc<Scope>>,
+    pub(super) scope: ScopeId,
 }
 
 /// The first thing that a task awaits, outside all scopes: the usual case, which has to be small.
@@ -72,14 +75,15 @@ pub(super) struct Rare {
     name: Option<Rc<str>>,
     /// How many times it, and not a scope of it, was asked to stop.
     pub(super) cancelling: u32,
+    /// How many times its open scopes were, together.
+    pub(super) cancelling_scopes: u32,
     /// A request to the task that nothing took yet.
     pub(super) must: Option<CancelledError>,
     /// What it awaits beside the first, which is in the table, and what it awaits in scopes.
     pub(super) more: Vec<Waiter>,
     /// What is awaited through wrapping wakers, until it is done or dropped, by registration.
     pub(super) wrapped: BTreeMap<u64, Waiter>,
-    /// The open scopes, in no order.
-    pub(super) scopes: Vec<Rc<Scope>>,
+    pub(super) scopes: OpenScopes,
     /// The turn of the latest step, if scopes are open.
     pub(super) stepped: u64,
     /// The task's own waker, once somebody holds a clone of it.
@@ -169,7 +173,7 @@ impl TaskHead {
         if fresh {
             self.set(FRESH);
         }
-        if !self.has(AWAITS | AWAITS_MORE) && !lp.step.is_in_scope() {
+        if !self.has(AWAITS | AWAITS_MORE) && lp.step.scope() == ScopeId::TASK {
             self.set(AWAITS);
             *lp.tasks.borrow_mut().waiter(self.slot.get()) = Some(FirstWaiter { id, future });
         } else if fresh || !self.awaits_already(lp, id) {
@@ -220,6 +224,7 @@ impl TaskHead {
     }
 
     pub(crate) fn awaits_wrapped(&self, lp: &LoopState, id: u64, future: AnyRef) {
+        self.set(AWAITS_WRAPPED);
         let scope = lp.step.scope();
         let waiter = Waiter { id, future, scope };
         let old = self.rare(|rare| rare.wrapped.insert(id, waiter));
@@ -246,10 +251,8 @@ impl TaskHead {
         }
         self.rare_if_any(|rare| {
             let others = rare.more.iter().chain(rare.wrapped.values());
-            let within = others.filter(|waiter| match (target, &waiter.scope) {
-                (None, _) => true,
-                (Some(target), Some(scope)) => scope.is_within(target),
-                (Some(_), None) => false,
+            let within = others.filter(|waiter| {
+                target.is_none_or(|target| rare.scopes.is_within(waiter.scope, target))
             });
             awaited.extend(within.map(|waiter| waiter.future.clone()));
         });
@@ -258,10 +261,10 @@ impl TaskHead {
 
     /// The only thing that the latest step polled with the task's own waker, and the scope it did
     /// that in.
-    pub(super) fn only_waiter(&self, lp: &LoopState) -> Option<(AnyRef, Option<Rc<Scope>>)> {
+    pub(super) fn only_waiter(&self, lp: &LoopState) -> Option<(AnyRef, ScopeId)> {
         if self.has(AWAITS_MORE) {
             let only = self.rare(|rare| match &*rare.more {
-                [only] => Some((only.future.clone(), only.scope.clone())),
+                [only] => Some((only.future.clone(), only.scope)),
                 _ => None,
             });
             return only.filter(|_| !self.has(AWAITS));
@@ -271,7 +274,7 @@ impl TaskHead {
         }
         let mut tasks = lp.tasks.borrow_mut();
         let first = tasks.waiter(self.slot.get()).as_ref();
-        first.map(|first| (first.future.clone(), None))
+        first.map(|first| (first.future.clone(), ScopeId::TASK))
     }
 
     /// Whether the latest step left open which of the futures it polled the task really awaits: it
@@ -298,8 +301,11 @@ impl TaskHead {
         let flags = self.flags.get();
         let ended = QUEUED | FRESH | AWAITS | AWAITS_MORE;
         self.flags.set(flags & !ended | STARTED | RUNNING);
-        if flags & (AWAITS_MORE | SCOPED) != 0 {
-            self.begin_step_slow(lp);
+        if flags & SCOPED != 0 {
+            self.rare(|rare| rare.stepped = lp.turns.get());
+        }
+        if flags & AWAITS_MORE != 0 {
+            self.forget_more_awaits(lp);
         }
         if flags & AWAITS != 0 {
             let first = lp.tasks.borrow_mut().waiter(self.slot.get()).take();
@@ -312,15 +318,8 @@ impl TaskHead {
     }
 
     /// The same for what is in the rare part.
-    #[cold]
-    fn begin_step_slow(&self, lp: &Rc<LoopState>) {
-        let mut ended = self.rare(|rare| {
-            rare.stepped = lp.turns.get();
-            mem::take(&mut rare.more)
-        });
-        if ended.is_empty() {
-            return;
-        }
+    fn forget_more_awaits(&self, lp: &Rc<LoopState>) {
+        let mut ended = self.rare(|rare| mem::take(&mut rare.more));
         if ended.iter().any(|last| !last.future.base().has_handles()) {
             return lp.drop_user(ended);
         }

@@ -8,6 +8,7 @@ mod builder;
 mod cell;
 mod handle;
 mod head;
+mod open_scopes;
 mod scopes;
 mod sleep;
 mod step;

@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::head::{
-    AWAITS_MORE, MUST, OFFERED, PASSING, PROBE, QUEUED, RUNNING, Rare, SCOPED, STARTED,
+    AWAITS_MORE, AWAITS_WRAPPED, MUST, OFFERED, PASSING, PROBE, QUEUED, RUNNING, Rare, SCOPED,
+    STARTED,
 };
 use super::{TaskHead, TaskRef, Waiter};
-use crate::cancellation::{CancelledError, Raise, Scope};
+use crate::cancellation::{CancelledError, Raise, Scope, ScopeId};
 use crate::event_loop::LoopState;
 use crate::futures::State;
 
@@ -24,17 +25,16 @@ type Target<'a> = Option<&'a Rc<Scope>>;
 type Requests = Vec<(Option<Rc<Scope>>, CancelledError)>;
 
 impl Rare {
-    /// The open scopes, outer ones before inner ones.
-    fn scopes_in_order(&self) -> Vec<Rc<Scope>> {
-        let mut scopes = self.scopes.clone();
-        scopes.sort_by_key(|scope| scope.opened());
-        scopes
-    }
-
     /// All requests to the task and its scopes that were not taken back.
     fn cancelling(&self) -> u32 {
-        let scopes = self.scopes.iter().map(|scope| scope.count.get());
-        scopes.fold(self.cancelling, u32::saturating_add)
+        self.cancelling.saturating_add(self.cancelling_scopes)
+    }
+
+    /// Forgets up to `count` requests to a scope.
+    fn uncount(&mut self, scope: &Scope, count: u32) {
+        let count = count.min(scope.count.get());
+        scope.count.set(scope.count.get() - count);
+        self.cancelling_scopes = self.cancelling_scopes.saturating_sub(count);
     }
 
     /// Takes out the requests that nothing took, the task's first, if `which` says so of the target.
@@ -46,7 +46,7 @@ impl Rare {
             requests.push((None, why));
         }
         if !self.scopes.is_empty() {
-            for scope in self.scopes_in_order() {
+            for scope in self.scopes.in_order() {
                 if which(Some(&scope))
                     && let Some(why) = scope.take_must()
                 {
@@ -59,13 +59,13 @@ impl Rare {
 
     /// The innermost scopes within the target in which the task may be suspended.
     fn innermost(&self, target: Target<'_>) -> Vec<Rc<Scope>> {
-        let mut live = self.scopes_in_order();
+        let mut live = self.scopes.in_order();
         live.retain(|scope| {
-            scope.is_live(self.stepped) && target.is_none_or(|target| scope.is_within(target))
+            scope.is_live(self.stepped)
+                && target.is_none_or(|target| self.scopes.is_within(scope.id(), target))
         });
-        let parents = live.iter().filter_map(|scope| scope.parent());
-        let parents: BTreeSet<_> = parents.map(Rc::as_ptr).collect();
-        live.retain(|scope| !parents.contains(&Rc::as_ptr(scope)));
+        let parents: BTreeSet<_> = live.iter().map(|scope| scope.around()).collect();
+        live.retain(|scope| !parents.contains(&scope.id()));
         live
     }
 }
@@ -73,36 +73,42 @@ impl Rare {
 impl TaskHead {
     // ---- opening and closing
 
-    /// Takes in a scope that the step of turn `turn` opens.
+    /// Opens a scope, in the step that goes on.
     #[inline]
-    pub(crate) fn open_scope(&self, scope: &Rc<Scope>, turn: u64) {
+    pub(crate) fn open_scope(&self, lp: &LoopState) -> Rc<Scope> {
         self.set(SCOPED);
         self.rare(|rare| {
-            rare.stepped = turn;
-            scope.place.set(rare.scopes.len());
-            rare.scopes.push(scope.clone());
-        });
+            rare.stepped = lp.turns.get();
+            rare.scopes.open(lp, lp.step.scope())
+        })
     }
 
-    /// Takes a scope out, with what it was asked; gives what was raised at it and not caught.
+    /// A scope is closed. Gives what was awaited in it: its drop is user code.
     #[inline]
-    pub(crate) fn close_scope(&self, scope: &Rc<Scope>) -> Option<Raise> {
-        let place = scope.place.get();
+    pub(crate) fn close_scope(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {
+        let gone = self.forget_awaits_within(scope);
         let last = self.rare(|rare| {
-            drop(rare.scopes.swap_remove(place));
-            if let Some(moved) = rare.scopes.get(place) {
-                moved.place.set(place);
-            }
+            rare.scopes.close(scope);
             rare.scopes.is_empty()
         });
         if last {
             self.clear(SCOPED);
         }
-        drop(scope.take_must());
-        if scope.count.replace(0) > 0 && self.cancelling() == 0 {
+        gone
+    }
+
+    /// Takes all requests back that were made to a scope.
+    pub(crate) fn withdraw(&self, scope: &Scope) {
+        if scope.count.get() == 0 {
+            return;
+        }
+        let left = self.rare(|rare| {
+            rare.uncount(scope, u32::MAX);
+            rare.cancelling()
+        });
+        if left == 0 {
             self.drop_requests();
         }
-        scope.give_back()
     }
 
     // ---- counting
@@ -112,10 +118,16 @@ impl TaskHead {
     }
 
     fn count_request(&self, target: Target<'_>) {
-        match target {
-            Some(scope) => scope.count.set(scope.count.get().saturating_add(1)),
-            None => self.rare(|rare| rare.cancelling = rare.cancelling.saturating_add(1)),
-        }
+        self.rare(|rare| {
+            let total = match target {
+                Some(scope) => {
+                    scope.count.set(scope.count.get().saturating_add(1));
+                    &mut rare.cancelling_scopes
+                }
+                None => &mut rare.cancelling,
+            };
+            *total = total.saturating_add(1);
+        });
     }
 
     /// Takes one request back, the one to the outermost target; with the last one go the requests
@@ -124,9 +136,11 @@ impl TaskHead {
         let left = self.rare(|rare| {
             if rare.cancelling > 0 {
                 rare.cancelling -= 1;
-            } else if let Some(scope) = (rare.scopes_in_order().iter()).find(|s| s.count.get() > 0)
-            {
-                scope.count.set(scope.count.get() - 1);
+            } else if rare.cancelling_scopes > 0 {
+                let scopes = rare.scopes.in_order();
+                if let Some(scope) = scopes.iter().find(|scope| scope.count.get() > 0) {
+                    rare.uncount(scope, 1);
+                }
             }
             rare.cancelling()
         });
@@ -139,22 +153,21 @@ impl TaskHead {
     /// Takes back the one request that was made to a scope. If somebody did so before, it is one of
     /// the others, as in asyncio, where a task has a single count.
     pub(crate) fn take_back(&self, scope: &Rc<Scope>) {
-        if scope.count.replace(0) == 0 {
+        if scope.count.get() == 0 {
             self.uncancel();
-        } else if self.cancelling() == 0 {
-            self.drop_requests();
+        } else {
+            self.withdraw(scope);
         }
     }
 
     /// How often the task and the scopes around this one were asked to stop.
     pub(crate) fn requests_around(&self, scope: &Rc<Scope>) -> u32 {
-        let mut count = self.rare_if_any(|rare| rare.cancelling).unwrap_or(0);
-        let mut around = scope.parent();
-        while let Some(scope) = around {
-            count = count.saturating_add(scope.count.get());
-            around = scope.parent();
-        }
-        count
+        let count = self.rare_if_any(|rare| {
+            let around = rare.scopes.around(scope.id());
+            let counts = around.map(|scope| scope.count.get());
+            counts.fold(rare.cancelling, u32::saturating_add)
+        });
+        count.unwrap_or(0)
     }
 
     // ---- what nothing took yet
@@ -195,42 +208,36 @@ impl TaskHead {
 
     /// Asks again the outermost one around `scope` that was asked and has not taken it back.
     pub(crate) fn ask_around(&self, scope: &Rc<Scope>, why: CancelledError) {
-        if self.rare_if_any(|rare| rare.cancelling > 0) == Some(true) {
-            return self.set_request(None, why);
-        }
-        let mut asked = None;
-        let mut around = scope.parent();
-        while let Some(scope) = around {
-            if scope.count.get() > 0 {
-                asked = Some(scope);
+        let asked = self.rare_if_any(|rare| {
+            if rare.cancelling > 0 {
+                return Some(None);
             }
-            around = scope.parent();
-        }
-        if asked.is_some() {
-            self.set_request(asked, why);
+            let around = rare.scopes.around(scope.id());
+            let asked = around.filter(|scope| scope.count.get() > 0);
+            asked.last().cloned().map(Some)
+        });
+        if let Some(target) = asked.flatten() {
+            self.set_request(target.as_ref(), why);
         }
     }
 
     // ---- what is awaited
 
-    /// What ran in `scope` is gone, and with it what it awaited.
+    /// What ran in `scope` is gone, and with it what it awaited: gives that, for its drop is user
+    /// code.
     #[inline]
-    pub(crate) fn forget_awaits_within(&self, lp: &Rc<LoopState>, scope: &Rc<Scope>) {
-        if self.has(AWAITS_MORE) || self.has_wrapped() {
-            self.forget_awaits_slow(lp, scope);
+    pub(crate) fn forget_awaits_within(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {
+        if self.has(AWAITS_MORE | AWAITS_WRAPPED) {
+            self.forget_awaits_slow(scope)
+        } else {
+            None
         }
     }
 
-    /// Whether anything is awaited through a wrapping waker.
-    fn has_wrapped(&self) -> bool {
-        self.rare_if_any(|rare| !rare.wrapped.is_empty()) == Some(true)
-    }
-
-    fn forget_awaits_slow(&self, lp: &Rc<LoopState>, scope: &Rc<Scope>) {
-        let gone = self.rare_if_any(|rare| {
-            let is_within = |waiter: &Waiter| {
-                (waiter.scope.as_ref()).is_some_and(|inner| inner.is_within(scope))
-            };
+    #[cold]
+    fn forget_awaits_slow(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {
+        let (gone, none_left) = self.rare_if_any(|rare| {
+            let is_within = |waiter: &Waiter| rare.scopes.is_within(waiter.scope, scope);
             let mut gone: Vec<_> = (rare.more)
                 .extract_if(.., |waiter| is_within(waiter))
                 .collect();
@@ -239,18 +246,16 @@ impl TaskHead {
             let ids: Vec<_> = ids.collect();
             gone.extend(ids.iter().filter_map(|id| rare.wrapped.remove(id)));
             (gone, rare.more.is_empty())
-        });
-        if let Some((gone, none_left)) = gone {
-            if none_left {
-                self.forget_more();
-            }
-            lp.drop_user(gone);
+        })?;
+        if none_left {
+            self.forget_more();
         }
+        Some(gone)
     }
 
     /// The scope of the only thing that the task awaits, if its next step finds that cancelled: a
     /// straight line of code that raises by itself.
-    fn meets_cancelled(&self, lp: &LoopState) -> Option<Option<Rc<Scope>>> {
+    fn meets_cancelled(&self, lp: &LoopState) -> Option<ScopeId> {
         let only = self.only_waiter(lp)?;
         let (future, scope) = only;
         (future.state() == State::Cancelled).then_some(scope)
@@ -322,12 +327,12 @@ impl LoopState {
         let head = task.head();
         if let Some(scope) = head.meets_cancelled(self) {
             // The await raises by itself: that and a request around it are delivered as one.
-            let is_around = |target: Target<'_>| match (target, &scope) {
-                (None, _) => true,
-                (Some(target), Some(scope)) => scope.is_within(target),
-                (Some(_), None) => false,
-            };
-            let merged = head.rare(|rare| rare.take_requests(is_around));
+            let merged = head.rare(|rare| {
+                let around: Vec<_> = rare.scopes.in_path(scope).collect();
+                rare.take_requests(|target| {
+                    target.is_none_or(|target| around.contains(&target.id()))
+                })
+            });
             if !merged.is_empty() {
                 head.set(OFFERED);
             }

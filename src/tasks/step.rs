@@ -9,7 +9,7 @@ use std::task::Waker;
 use super::head::{DONE, OFFERED, OWN_WAKER, QUEUED};
 use super::waker::StepWaker;
 use super::{MainCoroutine, NoMain, TaskHead, TaskRef};
-use crate::cancellation::{CancelledError, Scope};
+use crate::cancellation::{CancelledError, Scope, ScopeId};
 use crate::event_loop::LoopState;
 
 /// Part of a [`LoopState`].
@@ -22,19 +22,14 @@ pub(crate) struct StepState {
     waker: Cell<*const ()>,
     /// Why the step unwinds, if it does.
     why: RefCell<Option<CancelledError>>,
-    /// The innermost scope that is being polled; `None` outside all scopes.
-    scope: Cell<Option<Rc<Scope>>>,
+    /// The innermost scope that is being polled.
+    scope: Cell<ScopeId>,
     /// A waker nobody has a clone of, while no stepper has it.
     spare: Cell<Option<StepWaker>>,
-    /// Scopes that nobody else refers to, to be used again.
-    spare_scopes: RefCell<Vec<Rc<Scope>>>,
 }
 
 /// In the place of a task's key. The id in it would be one that no task ever gets.
 const NOBODY: u64 = u64::MAX;
-
-/// How many scopes are kept to be used again.
-const SPARE_SCOPES: usize = 64;
 
 pub(super) type Notes = u8;
 /// The task yielded: another step is to be queued when this one is over.
@@ -42,8 +37,6 @@ pub(super) const YIELDED: Notes = 1;
 /// Something awaited was cancelled: what runs in the innermost scope that is being polled, or the
 /// coroutine, is going to be dropped. Until then nothing of ours that it polls has any effect.
 const UNWINDING: Notes = 1 << 1;
-/// A scope is being polled.
-const IN_SCOPE: Notes = 1 << 2;
 
 impl Default for StepState {
     fn default() -> Self {
@@ -52,9 +45,8 @@ impl Default for StepState {
             notes: Cell::new(0),
             waker: Cell::new(ptr::null()),
             why: RefCell::default(),
-            scope: Cell::new(None),
+            scope: Cell::new(ScopeId::TASK),
             spare: Cell::new(None),
-            spare_scopes: RefCell::default(),
         }
     }
 }
@@ -78,6 +70,13 @@ impl StepState {
     /// Whether a step is going on.
     pub(crate) fn is_stepping(&self) -> bool {
         self.task.get() != NOBODY
+    }
+
+    /// The task that steps, as a waker names it.
+    #[inline]
+    pub(crate) fn key(&self) -> Option<u64> {
+        let key = self.task.get();
+        (key != NOBODY).then_some(key)
     }
 
     /// Whether it is the task with this key that steps.
@@ -116,7 +115,7 @@ impl StepState {
             notes: self.notes.replace(0),
             waker: self.waker.replace(ptr::null()),
             why: self.why.take(),
-            scope: self.scope.take(),
+            scope: self.scope.replace(ScopeId::TASK),
         }
     }
 
@@ -132,23 +131,17 @@ impl StepState {
     // ---- scopes
 
     /// A scope begins to be polled; until what this gives is dropped.
-    pub(crate) fn enter_scope(&self, scope: &Rc<Scope>) -> InScope<'_> {
-        let outer = self.scope.replace(Some(scope.clone()));
-        self.note(IN_SCOPE);
+    #[inline]
+    pub(crate) fn enter_scope(&self, scope: &Scope) -> InScope<'_> {
+        let outer = self.scope.replace(scope.id());
+        scope.set_around(outer);
         InScope { step: self, outer }
     }
 
-    /// Whether a scope is being polled.
-    #[inline]
-    pub(super) fn is_in_scope(&self) -> bool {
-        self.notes.get() & IN_SCOPE != 0
-    }
-
     /// The innermost scope that is being polled.
-    pub(crate) fn scope(&self) -> Option<Rc<Scope>> {
-        let scope = self.scope.take();
-        self.scope.set(scope.clone());
-        scope
+    #[inline]
+    pub(super) fn scope(&self) -> ScopeId {
+        self.scope.get()
     }
 
     /// The innermost scope catches what was raised in it, if anything was.
@@ -160,22 +153,6 @@ impl StepState {
         self.notes.set(self.notes.get() & !UNWINDING);
         self.why.take()
     }
-
-    /// A scope to be opened, that nobody else refers to.
-    pub(crate) fn spare_scope(&self) -> Rc<Scope> {
-        self.spare_scopes.borrow_mut().pop().unwrap_or_default()
-    }
-
-    /// Takes a closed scope, to be used again if nobody else refers to it.
-    pub(crate) fn recycle_scope(&self, mut scope: Rc<Scope>) {
-        if let Some(unshared) = Rc::get_mut(&mut scope) {
-            unshared.clear();
-            let mut spare = self.spare_scopes.borrow_mut();
-            if spare.len() < SPARE_SCOPES {
-                spare.push(scope);
-            }
-        }
-    }
 }
 
 /// The state of a step in which another one is taken.
@@ -184,23 +161,19 @@ struct Suspended {
     notes: Notes,
     waker: *const (),
     why: Option<CancelledError>,
-    scope: Option<Rc<Scope>>,
+    scope: ScopeId,
 }
 
 /// A scope is being polled; when this is dropped, the one around it is again.
 pub(crate) struct InScope<'a> {
     step: &'a StepState,
-    outer: Option<Rc<Scope>>,
+    outer: ScopeId,
 }
 
 impl Drop for InScope<'_> {
     #[inline]
     fn drop(&mut self) {
-        let outer = self.outer.take();
-        if outer.is_none() {
-            self.step.notes.set(self.step.notes.get() & !IN_SCOPE);
-        }
-        drop(self.step.scope.replace(outer));
+        self.step.scope.set(self.outer);
     }
 }
 
@@ -286,6 +259,15 @@ impl LoopState {
     pub(crate) fn task(&self, key: u64) -> Option<TaskRef> {
         let task = self.tasks.borrow().get(slot_of(key)).cloned()?;
         (task.head().key() == key).then_some(task)
+    }
+
+    /// Looks at the task with this key, unless it is over. `look` calls no user code: the table is
+    /// borrowed.
+    #[inline]
+    pub(crate) fn with_task<R>(&self, key: u64, look: impl FnOnce(&TaskHead) -> R) -> Option<R> {
+        let tasks = self.tasks.borrow();
+        let head = tasks.get(slot_of(key))?.head();
+        (head.key() == key).then(|| look(head))
     }
 
     /// Takes the first step of a task that starts eagerly, possibly inside the step of another.

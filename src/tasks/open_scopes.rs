@@ -1,0 +1,88 @@
+//! The open scopes of a task.
+//!
+//! A scope that is closed stays at its place, to be opened again: code that opens one scope after
+//! another allocates the first only.
+
+use std::rc::Rc;
+
+use crate::cancellation::{Scope, ScopeId};
+use crate::event_loop::LoopState;
+
+/// With more places than this, they are given up when the last scope is closed.
+const KEPT: usize = 32;
+
+#[derive(Default)]
+pub(super) struct OpenScopes {
+    places: Vec<Rc<Scope>>,
+    /// The places of closed scopes, the last one closed last.
+    closed: Vec<usize>,
+}
+
+impl OpenScopes {
+    /// Opens a scope that is polled first inside `around`.
+    #[inline]
+    pub(super) fn open(&mut self, lp: &LoopState, around: ScopeId) -> Rc<Scope> {
+        let place = self.closed.pop().unwrap_or_else(|| {
+            self.places.push(Rc::default());
+            self.places.len() - 1
+        });
+        let scope = &mut self.places[place];
+        match Rc::get_mut(scope) {
+            Some(unshared) => unshared.begin(lp, around, place),
+            // Somebody may still ask it to stop, and has to find it closed.
+            None => {
+                let mut fresh = Scope::default();
+                fresh.begin(lp, around, place);
+                *scope = Rc::new(fresh);
+            }
+        }
+        scope.clone()
+    }
+
+    /// A scope of this task is closed.
+    #[inline]
+    pub(super) fn close(&mut self, scope: &Scope) {
+        self.closed.push(scope.id().place());
+        if self.is_empty() && self.places.len() > KEPT {
+            *self = Self::default();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.closed.len() == self.places.len()
+    }
+
+    /// The scope with this id, if it is open.
+    pub(super) fn get(&self, id: ScopeId) -> Option<&Rc<Scope>> {
+        let scope = self.places.get(id.place())?;
+        (scope.id() == id && scope.is_open()).then_some(scope)
+    }
+
+    /// The scopes around the one with this id, from the inside out.
+    pub(super) fn around(&self, id: ScopeId) -> impl Iterator<Item = &Rc<Scope>> {
+        let parent = |scope: &Rc<Scope>| self.get(scope.around());
+        std::iter::successors(self.get(id).and_then(parent), move |scope| parent(scope))
+    }
+
+    /// The scope with this id, and those around it.
+    pub(super) fn in_path(&self, id: ScopeId) -> impl Iterator<Item = ScopeId> {
+        std::iter::once(id).chain(self.around(id).map(|scope| scope.id()))
+    }
+
+    /// Whether the scope with this id is `outer`, or inside it.
+    pub(super) fn is_within(&self, id: ScopeId, outer: &Scope) -> bool {
+        self.in_path(id).any(|id| id == outer.id())
+    }
+
+    /// All of them, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Rc<Scope>> {
+        self.places.iter().filter(|scope| scope.is_open())
+    }
+
+    /// All of them, in the order in which they were opened.
+    pub(super) fn in_order(&self) -> Vec<Rc<Scope>> {
+        let mut scopes: Vec<_> = self.iter().cloned().collect();
+        scopes.sort_by_key(|scope| scope.id());
+        scopes
+    }
+}
