@@ -58,20 +58,14 @@ impl OpenScopes {
         (scope.id() == id && scope.is_open()).then_some(scope)
     }
 
-    /// The scopes around the one with this id, from the inside out.
-    pub(super) fn around(&self, id: ScopeId) -> impl Iterator<Item = &Rc<Scope>> {
-        let parent = |scope: &Rc<Scope>| self.get(scope.around());
-        std::iter::successors(self.get(id).and_then(parent), move |scope| parent(scope))
-    }
-
-    /// The scope with this id, and those around it.
-    pub(super) fn in_path(&self, id: ScopeId) -> impl Iterator<Item = ScopeId> {
-        std::iter::once(id).chain(self.around(id).map(|scope| scope.id()))
+    /// The open scopes from the one with this id on outwards.
+    pub(super) fn path(&self, id: ScopeId) -> impl Iterator<Item = &Rc<Scope>> {
+        std::iter::successors(self.get(id), |scope| self.get(scope.around()))
     }
 
     /// Whether the scope with this id is `outer`, or inside it.
     pub(super) fn is_within(&self, id: ScopeId, outer: &Scope) -> bool {
-        self.in_path(id).any(|id| id == outer.id())
+        self.path(id).any(|scope| scope.id() == outer.id())
     }
 
     /// All of them, in no order.

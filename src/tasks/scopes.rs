@@ -163,7 +163,7 @@ impl TaskHead {
     /// How often the task and the scopes around this one were asked to stop.
     pub(crate) fn requests_around(&self, scope: &Rc<Scope>) -> u32 {
         let count = self.rare_if_any(|rare| {
-            let around = rare.scopes.around(scope.id());
+            let around = rare.scopes.path(scope.around());
             let counts = around.map(|scope| scope.count.get());
             counts.fold(rare.cancelling, u32::saturating_add)
         });
@@ -212,7 +212,7 @@ impl TaskHead {
             if rare.cancelling > 0 {
                 return Some(None);
             }
-            let around = rare.scopes.around(scope.id());
+            let around = rare.scopes.path(scope.around());
             let asked = around.filter(|scope| scope.count.get() > 0);
             asked.last().cloned().map(Some)
         });
@@ -328,7 +328,7 @@ impl LoopState {
         if let Some(scope) = head.meets_cancelled(self) {
             // The await raises by itself: that and a request around it are delivered as one.
             let merged = head.rare(|rare| {
-                let around: Vec<_> = rare.scopes.in_path(scope).collect();
+                let around: Vec<_> = rare.scopes.path(scope).map(|scope| scope.id()).collect();
                 rare.take_requests(|target| {
                     target.is_none_or(|target| around.contains(&target.id()))
                 })
