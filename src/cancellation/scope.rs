@@ -262,6 +262,10 @@ pub(crate) struct ScopeRef {
 }
 
 impl ScopeRef {
+    pub(crate) fn event_loop(&self) -> &Rc<LoopState> {
+        &self.lp
+    }
+
     /// The task, unless it is over.
     fn task(&self) -> Option<TaskRef> {
         self.lp.task(self.task)
@@ -281,8 +285,7 @@ impl ScopeRef {
 
     /// How often the task and the scopes around this one were asked to stop.
     pub(crate) fn outer_requests(&self) -> u32 {
-        let task = self.task();
-        task.map_or(0, |task| task.head().requests_around(&self.scope))
+        self.lp.requests_around(self.task, &self.scope)
     }
 
     /// Takes the one request back that was made to this scope.
@@ -316,6 +319,14 @@ impl ScopeSlot {
             task: open.task,
             scope: open.scope.clone(),
         })
+    }
+
+    /// How often the task and the scopes around it were asked to stop.
+    pub(crate) fn outer_requests(&self) -> u32 {
+        let Some(OpenScope { lp, task, scope }) = &self.open else {
+            return 0;
+        };
+        lp.requests_around(*task, scope)
     }
 
     /// Whether it is open in the task whose step is going on.

@@ -41,7 +41,7 @@ pub use self::handles::{Handle, TimerHandle};
 pub use self::iteration::{RunEnd, Turn};
 pub use self::remote::{ExpectedWork, RemoteHandle};
 
-pub(crate) use self::clock::to_nanos;
+pub(crate) use self::clock::{Nanos, to_nanos};
 pub(crate) use self::handles::CallHead;
 pub(crate) use self::iteration::Patience;
 #[cfg(all(test, loom))]

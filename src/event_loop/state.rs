@@ -60,7 +60,7 @@ pub(crate) struct LoopState {
     pub(super) timers: RefCell<Timers>,
     /// Every unfinished task: the loop owns them, so that none is lost.
     pub(crate) tasks: RefCell<TaskTable>,
-    pub(super) time: TimeSource,
+    pub(crate) time: TimeSource,
     /// How many turns there were.
     pub(crate) turns: Cell<u64>,
     /// `stop()` was called, and the run that it ends has not returned yet.
@@ -189,6 +189,26 @@ impl LoopState {
         let timer = Timer::create(Location::caller(), when, callback);
         if self.accepts() {
             self.arm(timer.clone());
+        }
+        timer
+    }
+
+    /// Keeps the place that a timer would have that was armed now.
+    pub(crate) fn reserve_timer(&self) -> u64 {
+        self.timers.borrow_mut().reserve()
+    }
+
+    /// [`call_at`](Self::call_at) at a place that was kept before.
+    pub(crate) fn call_at_place<F: FnOnce() + 'static>(
+        &self,
+        place: u64,
+        when: Nanos,
+        site: &'static Location<'static>,
+        callback: F,
+    ) -> TimerRef {
+        let timer = Timer::create(site, when, callback);
+        if self.accepts() {
+            self.telling_host(|| self.timers.borrow_mut().arm_at(place, timer.clone()));
         }
         timer
     }

@@ -42,19 +42,28 @@ impl Entry {
 }
 
 impl Timers {
+    /// Keeps a place, among those with the same deadline, for a timer that may be armed later.
+    pub(crate) fn reserve(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
     /// Puts in a timer that is not armed.
     pub(crate) fn arm(&mut self, timer: TimerRef) {
-        self.last += 1;
+        let seq = self.reserve();
+        self.arm_at(seq, timer);
+    }
+
+    /// Puts in a timer that is not armed, at a place that was kept for it.
+    pub(crate) fn arm_at(&mut self, seq: u64, timer: TimerRef) {
         let state = timer.timer();
         debug_assert_eq!(state.armed.get(), 0);
-        state.armed.set(self.last);
-        let entry = Entry {
-            when: state.when.get(),
-            seq: self.last,
-            timer,
-        };
+        state.armed.set(seq);
+        let when = state.when.get();
+        let entry = Entry { when, seq, timer };
         match self.queue.back() {
-            Some(last) if entry.when < last.when => self.heap.push(entry),
+            // The greater one is the earlier one.
+            Some(last) if entry > *last => self.heap.push(entry),
             _ => self.queue.push_back(entry),
         }
     }

@@ -161,7 +161,7 @@ impl TaskHead {
     }
 
     /// How often the task and the scopes around this one were asked to stop.
-    pub(crate) fn requests_around(&self, scope: &Rc<Scope>) -> u32 {
+    fn requests_around(&self, scope: &Scope) -> u32 {
         let count = self.rare_if_any(|rare| {
             let around = rare.scopes.path(scope.around());
             let counts = around.map(|scope| scope.count.get());
@@ -263,6 +263,12 @@ impl TaskHead {
 }
 
 impl LoopState {
+    /// How often the task with this key, and the scopes around this one in it, were asked to stop.
+    pub(crate) fn requests_around(&self, task: u64, scope: &Scope) -> u32 {
+        let requests = self.with_task(task, |head| head.requests_around(scope));
+        requests.unwrap_or(0)
+    }
+
     /// Asks a task, or a scope of it, to stop.
     pub(crate) fn request(&self, task: &TaskRef, target: Target<'_>, why: CancelledError) {
         task.head().count_request(target);

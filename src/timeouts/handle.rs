@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Limit, Timed};
 use crate::cancellation::{CancelledError, ScopeRef};
-use crate::event_loop::{Handle, LoopHandle, TimerHandle};
+use crate::event_loop::{Handle, LoopHandle, LoopState, Nanos, TimerHandle, to_nanos};
 
 /// When a timeout is over, as its user says it; `None` is never.
 #[derive(Clone, Copy)]
@@ -17,6 +17,31 @@ pub(super) enum When {
     After(Option<Duration>),
     /// At a loop's time.
     At(Option<Duration>),
+}
+
+impl When {
+    /// Keeps a place for the alarm; nothing if there will never be one.
+    pub(super) fn deadline(self, lp: &LoopState) -> Option<Deadline> {
+        let now = lp.time.now();
+        let when = match self {
+            Self::After(delay) => now.saturating_add(to_nanos(delay?)),
+            Self::At(when) => to_nanos(when?),
+        };
+        Some(Deadline {
+            when,
+            is_over: when <= now,
+            place: lp.reserve_timer(),
+        })
+    }
+}
+
+/// The deadline of work that begins, and has no alarm yet: what ends at once never needs one.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    when: Nanos,
+    pub(super) is_over: bool,
+    /// The place of the alarm among timers that are due together.
+    place: u64,
 }
 
 /// A deadline that can be looked at and moved while the work runs.
@@ -167,6 +192,33 @@ impl Timeout {
             alarm: Cell::new(None),
             scope: RefCell::default(),
         }))
+    }
+
+    /// Makes the timeout of work that has begun in `scope`.
+    pub(super) fn under_way(
+        deadline: Deadline,
+        scope: ScopeRef,
+        site: &'static Location<'static>,
+    ) -> Self {
+        let lp = scope.event_loop().clone();
+        let timeout = Self(Rc::new(State {
+            event_loop: LoopHandle { lp: lp.clone() },
+            site,
+            when: Cell::new(Some(Duration::from_nanos(deadline.when))),
+            phase: Cell::new(Phase::Active),
+            alarm: Cell::new(None),
+            scope: RefCell::new(Some(scope)),
+        }));
+        if deadline.is_over {
+            timeout.arm();
+        } else {
+            let Deadline { when, place, .. } = deadline;
+            let me = timeout.clone();
+            let timer = lp.call_at_place(place, when, site, move || me.expire());
+            let timer = TimerHandle::new(timer, lp);
+            timeout.0.alarm.set(Some(Alarm::Later(timer)));
+        }
+        timeout
     }
 
     /// Runs `work` under this timeout, once.

@@ -11,7 +11,7 @@ mod wait_for;
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::FusedFuture;
@@ -20,7 +20,7 @@ use pin_project_lite::pin_project;
 pub use self::handle::{Timeout, TimeoutStateError};
 pub use self::wait_for::wait_for;
 
-use self::handle::When;
+use self::handle::{Deadline, When};
 use crate::cancellation::{CancelledError, ScopeSlot};
 use crate::errors::TimeoutError;
 use crate::event_loop::current;
@@ -167,7 +167,10 @@ pin_project! {
 /// A timeout whose work is going on.
 #[derive(Default)]
 struct Running {
+    /// None if there is no limit, or the work has not been suspended yet.
     timeout: Option<Timeout>,
+    /// What the limit will be if the work does not end in its first step.
+    deadline: Option<Deadline>,
     scope: ScopeSlot,
     /// How often the task and the scopes around were asked to stop before it began.
     requests_before: u32,
@@ -186,13 +189,32 @@ impl Running {
         let Some(scope) = self.scope.open() else {
             panic!("timeout created at {site} is awaited outside a task of a running loop");
         };
-        let timeout = match limit {
-            Limit::New(when) => Timeout::start(when, site),
-            Limit::Of(timeout) => timeout,
-        };
-        self.requests_before = scope.outer_requests();
-        timeout.enter(scope);
-        self.timeout = Some(timeout);
+        self.requests_before = self.scope.outer_requests();
+        match limit {
+            Limit::Of(timeout) => {
+                timeout.enter(scope);
+                self.timeout = Some(timeout);
+            }
+            Limit::New(when) => {
+                let Some(deadline) = when.deadline(scope.event_loop()) else {
+                    return;
+                };
+                self.deadline = Some(deadline);
+                if deadline.is_over {
+                    self.set_alarm(site);
+                }
+            }
+        }
+    }
+
+    /// The work is suspended for the first time, or the time is over before it has begun.
+    #[inline]
+    fn set_alarm(&mut self, site: &'static Location<'static>) {
+        if let Some(deadline) = self.deadline.take()
+            && let Some(scope) = self.scope.scope()
+        {
+            self.timeout = Some(Timeout::under_way(deadline, scope, site));
+        }
     }
 
     /// The work goes on, possibly in another task than before.
@@ -201,8 +223,8 @@ impl Running {
             && !self.scope.is_here()
             && let Some(scope) = self.scope.open()
         {
-            self.requests_before = scope.outer_requests();
             timeout.follow(scope);
+            self.requests_before = self.scope.outer_requests();
         }
     }
 
@@ -212,7 +234,7 @@ impl Running {
         let mut requests = 0;
         if expired && let Some(scope) = self.scope.scope() {
             scope.take_back();
-            requests = scope.outer_requests();
+            requests = self.scope.outer_requests();
         }
         self.scope.close();
         match why {
@@ -255,11 +277,15 @@ impl<F: Future> Future for Timed<F> {
             Some(limit) => this.running.start(limit, this.site),
             None => this.running.follow(),
         }
-        let polled = ready!(this.running.scope.poll(cx, |cx| {
+        let polled = this.running.scope.poll(cx, |cx| {
             let work = this.work.as_mut().as_pin_mut();
             work.expect("timeout awaited again after it was over")
                 .poll(cx)
-        }));
+        });
+        let Poll::Ready(polled) = polled else {
+            this.running.set_alarm(this.site);
+            return Poll::Pending;
+        };
         this.work.set(None);
         let (result, why) = match polled {
             Ok(result) => (Some(result), None),
@@ -287,7 +313,8 @@ impl<F> fmt::Debug for Timed<F> {
         match (&self.running.timeout, &self.limit) {
             (Some(timeout), _) => write!(f, "<Timed by {timeout:?}>"),
             (None, Some(_)) => f.write_str("<Timed new>"),
-            (None, None) => f.write_str("<Timed done>"),
+            (None, None) if self.work.is_none() => f.write_str("<Timed done>"),
+            (None, None) => f.write_str("<Timed active>"),
         }
     }
 }
