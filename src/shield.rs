@@ -93,6 +93,7 @@ pub fn shield<A: Awaitable>(awaitable: A) -> OwnedFuture<A::Output> {
     let cell: Pin<Rc<ShieldCell<A::Output>>> = Rc::pin(ShieldCell {
         shared: Shared::new(lp, Location::caller()),
         inner: Cell::new(None),
+        failed_by_cancellation: Cell::new(false),
     });
     cell.shared.base.lets_go.set(true);
     let outer = OwnedFuture::new(Future::new(cell.clone()));
@@ -112,6 +113,8 @@ struct ShieldCell<T: 'static> {
     shared: Shared<T>,
     /// What is inside, until the shield is done or let go of.
     inner: Cell<Option<Awaited<T>>>,
+    /// It has ended as a gather did that was cancelled.
+    failed_by_cancellation: Cell<bool>,
 }
 
 impl<T: 'static> ShieldCell<T> {
@@ -120,6 +123,7 @@ impl<T: 'static> ShieldCell<T> {
         let Some(inner) = self.inner.take() else {
             return;
         };
+        (self.failed_by_cancellation).set(inner.any().failed_by_cancellation());
         // Cloning and mapping is user code, which may panic: that ends the shield as well.
         let result = catch_unwind(AssertUnwindSafe(|| inner.get()));
         let outcome = match result {
@@ -211,6 +215,10 @@ impl<T: 'static> AnyFuture for ShieldCell<T> {
 
     fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
         Box::new(Future::<T>::new(self))
+    }
+
+    fn failed_by_cancellation(&self) -> bool {
+        self.failed_by_cancellation.get()
     }
 
     fn let_go(&self) {

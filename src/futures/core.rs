@@ -66,6 +66,10 @@ pub(crate) trait AnyFuture {
     fn members(&self) -> Option<&dyn Members> {
         None
     }
+    /// Whether it has ended in a cancellation that asyncio counts as an error: that of a gather.
+    fn failed_by_cancellation(&self) -> bool {
+        false
+    }
     /// The last handle is gone; see [`Base::lets_go`].
     fn let_go(&self) {}
 }

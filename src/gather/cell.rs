@@ -387,6 +387,10 @@ where
         Some(self)
     }
 
+    fn failed_by_cancellation(&self) -> bool {
+        self.shared.state() == State::Cancelled
+    }
+
     fn let_go(&self) {
         // A done-callback is a reason to go on.
         if !self.shared.has_callbacks() {

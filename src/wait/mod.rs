@@ -55,7 +55,8 @@ pub enum ReturnWhen<T> {
 }
 
 impl<U, E> ReturnWhen<Result<U, E>> {
-    /// One has an `Err`, or panicked; or all are done. One that is cancelled does not count.
+    /// One has an `Err`, or panicked; or all are done. One that is cancelled does not count, unless
+    /// it is a [`gather`](crate::gather()): for asyncio that has failed.
     ///
     /// *From asyncio:* `FIRST_EXCEPTION`.
     ///

@@ -127,10 +127,11 @@ impl<T: 'static> Waited<T> {
         }
     }
 
-    /// Whether what is done has a result for which `matches` is true, or panicked.
+    /// Whether what is done has a result for which `matches` is true, or failed without a result.
     pub(super) fn matches(&self, matches: fn(&T) -> bool) -> bool {
-        let state = self.any().state();
-        let mut found = state == State::Panicked;
+        let future = self.any();
+        let state = future.state();
+        let mut found = state == State::Panicked || future.failed_by_cancellation();
         if state == State::Ready {
             self.look(&mut |value| found = matches(value));
         }
