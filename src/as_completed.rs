@@ -158,12 +158,12 @@ where
 /// ```
 #[must_use = "what is done is given out by `next()` only"]
 pub struct AsCompleted<W> {
+    /// `None` if there never was anything to wait for. Dropped before the handles; see [`Listening`].
+    watch: Option<Watch>,
     /// In the order of the arguments; `None` where one has been given out.
     handles: Vec<Option<W>>,
     /// How many have not been given out.
     left: usize,
-    /// `None` if there never was anything to wait for.
-    watch: Option<Watch>,
 }
 
 impl<W: Waitable> AsCompleted<W> {
@@ -405,7 +405,13 @@ impl Watch {
     /// Sets the time limit.
     #[track_caller]
     fn arm(&self, limit: Duration) {
-        let Completions { lp, timer, .. } = &*self.completions;
+        let Completions {
+            lp, timer, left, ..
+        } = &*self.completions;
+        if left.get() == 0 {
+            // All are in time.
+            return;
+        }
         let completions = self.completions.clone();
         let expire = lp.call_at(lp.after(limit), move || completions.expire());
         let old = timer.replace(Some(TimerHandle::new(expire, lp.clone())));

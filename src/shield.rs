@@ -14,7 +14,7 @@ use crate::errors::{PanicError, ResultError};
 use crate::event_loop::{Awaitable, Awaited, LoopHandle, LoopState, Run};
 use crate::futures::{
     AnyFuture, AnyRef, AwaitDone, Base, Future, FutureCore, FutureRef, Inner, Listener,
-    ListenerRef, OwnedFuture, Shared, State, downcast, flat_drop,
+    ListenerRef, OwnedFuture, Shared, State, downcast, flat_drop, looked_at,
 };
 use crate::tasks::{Payload, Stepper};
 
@@ -182,6 +182,10 @@ impl<T: 'static> AnyFuture for ShieldCell<T> {
             return false;
         }
         let inner = self.inner.take();
+        if let Some(inner) = &inner {
+            // As in asyncio, an error that is there already counts as looked at.
+            looked_at(&*inner.any());
+        }
         let me: FutureRef<T> = self.clone();
         self.shared.finish(&me, Inner::Cancelled(why));
         self.shared.base.lp.drop_user(inner);

@@ -62,6 +62,9 @@ impl Told {
 }
 
 /// The registrations of a listener with several futures, until this is dropped.
+///
+/// It has no handles, and is dropped before those that belong to the futures: a gather or a shield that
+/// somebody listens to would go on without its last handle.
 pub(crate) struct Listening {
     futures: Vec<AnyRef>,
     /// The registration with the first; those with the others follow, in order.
@@ -84,9 +87,10 @@ impl Listening {
     pub(crate) fn is_done(&self, place: usize) -> bool {
         self.futures[place].state() != State::Pending
     }
+}
 
-    /// Takes all registrations back.
-    pub(crate) fn end(&self) {
+impl Drop for Listening {
+    fn drop(&mut self) {
         for (id, future) in (self.first..).zip(&self.futures) {
             if future.state() == State::Pending {
                 future.remove_callback(id);
@@ -95,9 +99,10 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.end();
+/// An error that comes when whoever listened is over is reported to nobody, as in asyncio; a panic is.
+pub(crate) fn looked_at(future: &dyn AnyFuture) {
+    if future.state() == State::Ready {
+        future.base().observed.set(true);
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) use self::describe::{Brief, describe};
 pub(crate) use self::flat_drop::flat_drop;
 pub(crate) use self::handle::AwaitDone;
 pub(crate) use self::listener::{
-    Listener, ListenerRef, Listening, Members, Takers, Told, any_accepts,
+    Listener, ListenerRef, Listening, Members, Takers, Told, any_accepts, looked_at,
 };
 
 use crate::cancellation::CancelledError;

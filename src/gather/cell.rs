@@ -22,7 +22,7 @@ use crate::event_loop::{ExceptionContext, LoopHandle, LoopState, Run};
 use crate::futures::{
     AnyFuture, AnyRef, AwaitDone, Base, Future, FutureCore, FutureRef, Inner, Listener,
     ListenerRef, Members, OwnedFuture, Shared, State, Takers, Told, any_accepts, assert_same_loop,
-    downcast, flat_drop,
+    downcast, flat_drop, looked_at,
 };
 use crate::tasks::{Payload, Stepper};
 
@@ -198,14 +198,19 @@ where
             Some(ended) => self.complete(ended, Some(children)),
             None => {
                 self.children.set(Some(children));
-                if self.left.get() == 0 {
-                    self.all_done();
-                } else if !self.shared.base.has_handles() {
-                    // The last one may have gone meanwhile.
+                if !self.is_wanted() {
+                    // It may have changed meanwhile.
                     self.let_go();
+                } else if self.left.get() == 0 {
+                    self.all_done();
                 }
             }
         }
+    }
+
+    /// Whether it is pending, and somebody has a handle or waits for a callback.
+    fn is_wanted(&self) -> bool {
+        self.shared.is_pending() && (self.shared.base.has_handles() || self.shared.has_callbacks())
     }
 
     fn all_done(self: &Pin<Rc<Self>>) {
@@ -214,6 +219,7 @@ where
         };
         // Whatever the children made of a cancellation that was passed on to them, it is one.
         if let Some(why) = self.requested.take() {
+            self.requested.set(Some(why.clone()));
             return self.complete(Err(ResultError::Cancelled(why)), Some(children));
         }
         let collected = self.caught(|| G::collect(children));
@@ -230,7 +236,7 @@ where
         PanicError::new(payload, "gather".to_owned(), self.shared.base.site)
     }
 
-    /// Ends the gather, which is pending.
+    /// Ends the gather, unless somebody has completed it by hand.
     fn complete(self: &Pin<Rc<Self>>, ended: Result<G::Output, ResultError>, children: Option<C>) {
         self.takers.clear();
         let requested = self.requested.take().is_some();
@@ -248,9 +254,14 @@ where
         if let Some(children) = &children {
             keep_listening(children);
         }
-        let me: FutureRef<G::Output> = self.clone();
-        self.shared.finish(&me, outcome);
-        self.shared.base.lp.drop_user(children);
+        let lp = &self.shared.base.lp;
+        if self.shared.is_pending() {
+            let me: FutureRef<G::Output> = self.clone();
+            self.shared.finish(&me, outcome);
+        } else {
+            lp.drop_user(outcome);
+        }
+        lp.drop_user(children);
     }
 }
 
@@ -265,14 +276,6 @@ fn keep_listening(children: &impl Children) {
     for (_, child) in all(children) {
         child.keep_listening();
         looked_at(&*child.any());
-    }
-}
-
-/// An error of a child that comes when the gather is over is reported to nobody, as in asyncio; a panic
-/// is.
-fn looked_at(child: &dyn AnyFuture) {
-    if child.state() == State::Ready {
-        child.base().observed.set(true);
     }
 }
 
@@ -393,10 +396,18 @@ where
 
     fn let_go(&self) {
         // A done-callback is a reason to go on.
-        if !self.shared.has_callbacks() {
-            self.takers.clear();
-            flat_drop(self.children.take());
+        if self.shared.has_callbacks() {
+            return;
         }
+        self.takers.clear();
+        let children = self.children.take();
+        if !self.shared.is_pending()
+            && let Some(children) = &children
+        {
+            // It was completed by hand.
+            keep_listening(children);
+        }
+        flat_drop(children);
     }
 }
 

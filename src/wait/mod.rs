@@ -185,7 +185,6 @@ where
         _ => Vec::new(),
     };
     Wait {
-        handles,
         state: WaitState::New(New {
             futures,
             looks,
@@ -193,6 +192,7 @@ where
             timeout,
             site: Location::caller(),
         }),
+        handles,
     }
 }
 
@@ -224,8 +224,9 @@ where
 /// ```
 #[must_use = "waiting does nothing unless it is awaited"]
 pub struct Wait<W: Waitable> {
-    handles: Vec<W>,
+    /// Dropped before the handles; see [`Listening`].
     state: WaitState<W::Output>,
+    handles: Vec<W>,
 }
 
 enum WaitState<T: 'static> {
@@ -341,7 +342,8 @@ impl<T: 'static> Run for WaitListener<T> {
             return;
         };
         self.left.set(self.left.get() - 1);
-        if !self.waiter.done() && (self.left.get() == 0 || self.decides(place)) {
+        // Also when the wait is over: it counts as a look at the result.
+        if self.left.get() == 0 || self.decides(place) {
             release(&self.waiter);
         }
     }
@@ -372,7 +374,6 @@ impl<W: Waitable> std::future::Future for Wait<W> {
         if let Some(payload) = waiting.listener.panic.take() {
             resume_unwind(payload);
         }
-        waiting.listening.end();
         let (mut done, mut pending) = (Vec::new(), Vec::new());
         for (place, handle) in mem::take(&mut this.handles).into_iter().enumerate() {
             if waiting.listening.is_done(place) {
