@@ -6,12 +6,14 @@
 
 mod support;
 
+mod as_completed;
 mod cancellation;
 mod clock;
 mod drops;
 mod embedding;
 mod exceptions;
 mod futures;
+mod gather;
 mod handles;
 mod hard_cases;
 mod iteration;
@@ -22,5 +24,8 @@ mod remote;
 mod runners;
 mod running;
 mod scopes;
+mod shield;
 mod tasks;
 mod types;
+mod untyped;
+mod wait;

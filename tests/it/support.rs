@@ -105,3 +105,89 @@ impl<F: FnOnce()> Drop for OnDrop<F> {
         }
     }
 }
+
+/// A [`Log`] whose events begin with the number of the turn, counted from 0 as in asyncio's traces.
+#[derive(Clone, Default)]
+pub(crate) struct Turns {
+    log: Log,
+    turn: Rc<Cell<usize>>,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn push(&self, event: impl fmt::Display) {
+        self.log.push(format_args!("{} {event}", self.turn.get()));
+    }
+
+    /// A done-callback that logs `name` and how the future ended.
+    pub(crate) fn done<T: 'static>(
+        &self,
+        name: &'static str,
+    ) -> impl FnOnce(&callsoon::Future<T>) + 'static {
+        let log = self.clone();
+        move |future| {
+            let end = if future.cancelled() {
+                "cancelled"
+            } else {
+                "done"
+            };
+            log.push(format_args!("{name} {end}"));
+        }
+    }
+
+    /// Takes the events out.
+    pub(crate) fn take(&self) -> Vec<String> {
+        self.log.take()
+    }
+
+    /// Compares the events so far, and takes them out.
+    #[track_caller]
+    pub(crate) fn expect(&self, events: &[&str]) {
+        self.log.expect(events);
+    }
+
+    /// Runs `main` turn by turn, the first of them turn 0.
+    #[track_caller]
+    pub(crate) fn run<T: 'static>(
+        &self,
+        event_loop: &EventLoop,
+        main: impl Future<Output = T> + 'static,
+    ) -> T {
+        let main = event_loop.create_task(main);
+        for turn in 0..10_000 {
+            if main.done() {
+                break;
+            }
+            self.turn.set(turn);
+            event_loop.run_once(None).unwrap();
+        }
+        event_loop.run_until_complete(main).unwrap()
+    }
+}
+
+/// Takes some turns, and logs when it begins and ends.
+pub(crate) async fn steps(log: Turns, name: &'static str, turns: usize) -> &'static str {
+    log.push(format_args!("{name} starts"));
+    for _ in 0..turns {
+        callsoon::yield_now().await;
+    }
+    log.push(format_args!("{name} ends"));
+    name
+}
+
+/// A future of the running loop that is done.
+#[track_caller]
+pub(crate) fn done_future<T>(value: T) -> callsoon::Future<T> {
+    let future = callsoon::create_future();
+    assert!(future.set_result(value).is_ok());
+    future
+}
+
+/// Logs what is reported to the exception handler.
+pub(crate) fn reports_to(event_loop: &EventLoop, log: &Log) {
+    let log = log.clone();
+    event_loop.set_exception_handler(move |_, context| log.push(context.message()));
+}
