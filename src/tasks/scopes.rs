@@ -57,16 +57,19 @@ impl Rare {
         requests
     }
 
-    /// The innermost scopes within the target in which the task may be suspended.
+    /// The innermost scopes within the target in which the task may be suspended. If it is suspended
+    /// in none of them, they are all that are open there: they catch when they are polled again.
     fn innermost(&self, target: Target<'_>) -> Vec<Rc<Scope>> {
-        let mut live = self.scopes.in_order();
-        live.retain(|scope| {
-            scope.is_live(self.stepped)
-                && target.is_none_or(|target| self.scopes.is_within(scope.id(), target))
-        });
-        let parents: BTreeSet<_> = live.iter().map(|scope| scope.around()).collect();
-        live.retain(|scope| !parents.contains(&scope.id()));
-        live
+        let mut within = self.scopes.in_order();
+        within
+            .retain(|scope| target.is_none_or(|target| self.scopes.is_within(scope.id(), target)));
+        let is_live = |scope: &Rc<Scope>| scope.is_live(self.stepped);
+        if target.is_none() || within.iter().any(is_live) {
+            within.retain(is_live);
+        }
+        let parents: BTreeSet<_> = within.iter().map(|scope| scope.around()).collect();
+        within.retain(|scope| !parents.contains(&scope.id()));
+        within
     }
 }
 
@@ -348,13 +351,9 @@ impl LoopState {
             return None;
         }
         for (target, why) in head.take_requests() {
-            let mut innermost = head.rare(|rare| rare.innermost(target.as_ref()));
-            if innermost.is_empty() {
-                match &target {
-                    None => return Some(why),
-                    // It is not being waited in just now; it catches when it is polled again.
-                    Some(scope) => innermost.push(scope.clone()),
-                }
+            let innermost = head.rare(|rare| rare.innermost(target.as_ref()));
+            if innermost.is_empty() && target.is_none() {
+                return Some(why);
             }
             head.set(OFFERED);
             let caught = Rc::new(Cell::new(false));

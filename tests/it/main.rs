@@ -26,6 +26,7 @@ mod running;
 mod scopes;
 mod shield;
 mod tasks;
+mod timeouts;
 mod types;
 mod untyped;
 mod wait;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callsoon::{Clock, EventLoop};
+use callsoon::{Clock, EventLoop, Task};
 
 /// A loop on virtual time.
 #[track_caller]
@@ -30,6 +30,24 @@ pub(crate) fn settle(event_loop: &EventLoop) {
     while event_loop.next_deadline() == Some(Duration::ZERO) {
         turn(event_loop);
     }
+}
+
+/// Runs a coroutine in a task, and gives in which turn after its first step it ended, and the task.
+/// Timers that are not due make it fail: what is measured takes no time.
+#[track_caller]
+pub(crate) fn turns_of<T: 'static>(
+    event_loop: &EventLoop,
+    coroutine: impl Future<Output = T> + 'static,
+) -> (usize, Task<T>) {
+    let task = event_loop.create_task(coroutine);
+    turn(event_loop);
+    for turns in 0..100 {
+        if task.done() {
+            return (turns, task);
+        }
+        turn(event_loop);
+    }
+    panic!("it waits for something that does not come");
 }
 
 /// A list of events that closures share.
