@@ -79,15 +79,19 @@
 //! | `wait()`, `as_completed()`, `shield()` | [`wait()`], [`as_completed()`], [`shield()`] |
 //! | `timeout()`, `timeout_at()`, `Timeout`, `wait_for()` | [`timeout`], [`timeout_at`], [`Timeout`], [`wait_for`] |
 //! | `TaskGroup`, `ExceptionGroup` | [`TaskGroup`], [`task_group`], [`ExceptionGroup`] |
+//! | `Lock`, `Event`, `Condition`, `Semaphore`, `BoundedSemaphore`, `Barrier` | [`Lock`], [`Event`], [`Condition`], [`Semaphore`], [`BoundedSemaphore`], [`Barrier`] |
+//! | `async with lock:`, `lock.acquire()`, `release()` | [`Lock::lock`], whose guard has the value; [`Lock::acquire`], [`Lock::release`] |
+//! | `Queue`, `PriorityQueue`, `LifoQueue` | [`Queue`], also a `Stream`; [`PriorityQueue`], [`LifoQueue`] |
+//! | `QueueEmpty`, `QueueFull`, `QueueShutDown` | [`GetNowaitError`], [`PutNowaitError`], [`QueueShutDown`]: a refused item comes back |
 //! | `eager_task_factory` | [`TaskBuilder::eager_start`] |
 //! | `loop.set_exception_handler()` and friends | [`LoopHandle::set_exception_handler`], [`ExceptionContext`] |
 //!
 //! # What is here, and what is not
 //!
-//! The loop, futures, tasks, timers, cancellation, combinators, timeouts, task groups, embedding in a host's loop
-//! ([`EventLoop::run_once`]), posting from threads, and virtual time. There are no sockets, files or
-//! processes: use a runtime that has them beside this one. Work that is to spread over all cores wants
-//! a multi-threaded executor.
+//! The loop, futures, tasks, timers, cancellation, combinators, timeouts, task groups, locks, queues, embedding
+//! in a host's loop ([`EventLoop::run_once`]), posting from threads, and virtual time. There are no sockets,
+//! files or processes: use a runtime that has them beside this one. Work that is to spread over all cores
+//! wants a multi-threaded executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -100,6 +104,8 @@ mod event_loop;
 mod futures;
 mod gather;
 mod ids;
+pub mod locks;
+pub mod queues;
 mod runners;
 mod shield;
 mod sync;
@@ -137,6 +143,15 @@ pub use event_loop::{
 };
 pub use futures::{CallbackId, Future, FutureHandle, Outcome, OwnedFuture};
 pub use gather::{Group, TryGroup, gather, gather_outcomes, try_gather};
+#[doc(inline)]
+pub use locks::{
+    Barrier, BoundedSemaphore, BrokenBarrierError, Condition, Event, Lock, LockGuard,
+    NotAcquiredError, OverReleaseError, Permit, Semaphore,
+};
+#[doc(inline)]
+pub use queues::{
+    GetNowaitError, LifoQueue, PriorityQueue, PutNowaitError, Queue, QueueShutDown, TaskDoneError,
+};
 pub use runners::{Runner, run};
 pub use shield::shield;
 pub use taskgroups::{ExceptionGroup, GroupTaskBuilder, TaskGroup, task_group};

@@ -6,12 +6,13 @@
 //! You will see a line for each, with its trace: at which virtual millisecond what happened.
 //!
 //! ```text
-//! cargo run --example conformance < examples/stdin/conformance.txt
+//! cargo run --example conformance < tests/oracle/programs.jsonl
 //! ```
 //!
 //! It is also a tour: `interpreter/items.rs` has futures, tasks and gathers in one table, though
 //! their types differ; `actions.rs` has everything that can be done from a callback; in `steps.rs`
-//! coroutines await, catch cancellations and clean up; `driver.rs` runs the loop in all its ways.
+//! coroutines await, catch cancellations and clean up, in `meetings.rs` they wait for locks and queues,
+//! which are in `objects.rs`; `driver.rs` runs the loop in all its ways.
 
 mod interpreter;
 

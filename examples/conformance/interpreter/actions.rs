@@ -52,6 +52,17 @@ impl Actor<'_> {
             Action::Reschedule { timeout, ms } => self.reschedule(timeout, *ms),
             Action::Expired { timeout } => self.expired(timeout),
             Action::VarAdd { var, n } => self.var_add(var, *n),
+            Action::Release { obj } => self.release(obj),
+            Action::Locked { obj } => self.locked(obj),
+            Action::EventSet { obj } => self.event_set(obj),
+            Action::EventClear { obj } => self.event_clear(obj),
+            Action::EventIsSet { obj } => self.event_is_set(obj),
+            Action::Notify { obj, n } => self.notify(obj, n),
+            Action::PutNowait { obj, value } => self.put_nowait(obj, *value),
+            Action::GetNowait { obj } => self.get_nowait(obj),
+            Action::TaskDone { obj } => self.task_done(obj),
+            Action::QueueInfo { obj } => self.queue_info(obj),
+            Action::BarrierInfo { obj } => self.barrier_info(obj),
             Action::Unknown { op } => unreachable!("a program with {op} is not run"),
         }
     }

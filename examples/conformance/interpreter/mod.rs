@@ -3,6 +3,8 @@
 mod actions;
 mod driver;
 mod items;
+mod meetings;
+mod objects;
 mod program;
 mod steps;
 mod values;

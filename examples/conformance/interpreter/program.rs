@@ -14,12 +14,52 @@ pub(super) type Block<T> = Rc<[T]>;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Program {
     pub(crate) id: String,
+    #[serde(default)]
+    pub(super) objs: Vec<Object>,
     pub(super) main: Block<Step>,
     #[serde(default)]
     pub(super) bodies: HashMap<String, Block<Step>>,
     /// Empty: one `run_until_complete` of `main`.
     #[serde(default)]
     pub(super) driver: Vec<Phase>,
+}
+
+/// A lock, a queue, or something of the kind: made before anything runs.
+#[derive(Debug, Deserialize)]
+pub(super) struct Object {
+    pub(super) name: String,
+    #[serde(flatten)]
+    pub(super) kind: Kind,
+}
+
+/// What an object is.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Kind {
+    Lock,
+    Event,
+    Condition {
+        /// The name of an earlier lock; `None`: one of its own.
+        lock: Option<String>,
+    },
+    Semaphore {
+        value: usize,
+    },
+    BoundedSemaphore {
+        value: usize,
+    },
+    Barrier {
+        parties: usize,
+    },
+    Queue {
+        maxsize: usize,
+    },
+    PriorityQueue {
+        maxsize: usize,
+    },
+    LifoQueue {
+        maxsize: usize,
+    },
 }
 
 /// What is done with the loop, from outside.
@@ -146,6 +186,41 @@ pub(super) enum Action {
         var: String,
         n: i64,
     },
+    Release {
+        obj: String,
+    },
+    Locked {
+        obj: String,
+    },
+    EventSet {
+        obj: String,
+    },
+    EventClear {
+        obj: String,
+    },
+    EventIsSet {
+        obj: String,
+    },
+    Notify {
+        obj: String,
+        n: Count,
+    },
+    PutNowait {
+        obj: String,
+        value: i64,
+    },
+    GetNowait {
+        obj: String,
+    },
+    TaskDone {
+        obj: String,
+    },
+    QueueInfo {
+        obj: String,
+    },
+    BarrierInfo {
+        obj: String,
+    },
     /// One that this interpreter does not know.
     #[serde(untagged)]
     Unknown {
@@ -183,6 +258,49 @@ pub(super) enum Step {
         #[serde(default)]
         catch: bool,
     },
+    Acquire {
+        obj: String,
+    },
+    EventWait {
+        obj: String,
+    },
+    CondWait {
+        obj: String,
+        #[serde(default)]
+        catch: bool,
+    },
+    CondWaitFor {
+        obj: String,
+        var: String,
+        ge: i64,
+        #[serde(default)]
+        catch: bool,
+    },
+    BarrierWait {
+        obj: String,
+        #[serde(default)]
+        catch: bool,
+    },
+    BarrierReset {
+        obj: String,
+    },
+    BarrierAbort {
+        obj: String,
+    },
+    Put {
+        obj: String,
+        value: i64,
+        #[serde(default)]
+        catch: bool,
+    },
+    Get {
+        obj: String,
+        #[serde(default)]
+        catch: bool,
+    },
+    Join {
+        obj: String,
+    },
     Return {
         #[serde(default)]
         value: Value,
@@ -196,6 +314,10 @@ pub(super) enum Step {
         ops: Block<Step>,
     },
     Try(Try),
+    With {
+        obj: String,
+        ops: Block<Step>,
+    },
     Timeout {
         /// `None`: no deadline.
         ms: Option<u64>,
@@ -214,6 +336,20 @@ pub(super) enum Step {
     },
     #[serde(untagged)]
     Action(Action),
+}
+
+/// How many are notified: a number, or `"all"`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Count {
+    Number(usize),
+    All(All),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum All {
+    All,
 }
 
 /// What a `wait` waits for.
@@ -312,6 +448,7 @@ impl Step {
     fn blocks(&self) -> Vec<&[Step]> {
         match self {
             Self::Repeat { ops, .. }
+            | Self::With { ops, .. }
             | Self::Timeout { ops, .. }
             | Self::Taskgroup { ops, .. }
             | Self::AsCompleted { ops, .. } => vec![ops],

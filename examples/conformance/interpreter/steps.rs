@@ -33,7 +33,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    fn block(self, ops: &'a [Step]) -> LocalBoxFuture<'a, Result<Flow, Exc>> {
+    pub(super) fn block(self, ops: &'a [Step]) -> LocalBoxFuture<'a, Result<Flow, Exc>> {
         let block = async move {
             for op in ops {
                 if let Flow::Return(value) = self.step(op).await? {
@@ -67,11 +67,42 @@ impl<'a> Actor<'a> {
                 let end = self.wait_for(awaited, *timeout).await;
                 self.caught(*catch, "wait_for", awaited.target(), end)?;
             }
+            Step::Acquire { obj } => self.acquire(obj).await,
+            Step::EventWait { obj } => self.event_wait(obj).await,
+            Step::CondWait { obj, catch } => {
+                let end = self.cond_wait(obj).await;
+                self.caught(*catch, "cond_wait", obj, end)?;
+            }
+            Step::CondWaitFor {
+                obj,
+                var,
+                ge,
+                catch,
+            } => {
+                let end = self.cond_wait_for(obj, var, *ge).await;
+                self.caught(*catch, "cond_wait_for", obj, end)?;
+            }
+            Step::BarrierWait { obj, catch } => {
+                let end = self.barrier_wait(obj).await;
+                self.caught(*catch, "barrier_wait", obj, end)?;
+            }
+            Step::BarrierReset { obj } => self.barrier_reset(obj).await,
+            Step::BarrierAbort { obj } => self.barrier_abort(obj).await,
+            Step::Put { obj, value, catch } => {
+                let end = self.put(obj, *value).await;
+                self.caught(*catch, "put", obj, end)?;
+            }
+            Step::Get { obj, catch } => {
+                let end = self.get(obj).await;
+                self.caught(*catch, "get", obj, end)?;
+            }
+            Step::Join { obj } => self.join(obj).await,
             Step::Return { value } => return Ok(Flow::Return(value.clone())),
             Step::Raise { exc } => return Err(Exc::error(exc)),
             Step::RaiseCancelled => CancelledError::new("").raise().await,
             Step::Repeat { n, ops } => return self.repeat(*n, ops).await,
             Step::Try(block) => return self.r#try(block).await,
+            Step::With { obj, ops } => return self.with(obj, ops).await,
             Step::Timeout { ms, r#as, ops } => return self.timeout(*ms, r#as, ops).await,
             Step::Taskgroup { r#as, ops } => return self.taskgroup(r#as, ops).await,
             Step::AsCompleted { of, timeout, ops } => {

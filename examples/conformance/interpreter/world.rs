@@ -10,6 +10,7 @@ use callsoon::{
 };
 
 use super::items::Item;
+use super::objects::{self, Primitive};
 use super::program::{Action, Block, Program, Step};
 use super::steps::Completed;
 use super::values::{Exc, Out};
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) handles: Table<AnyHandle>,
     pub(super) timeouts: Table<Timeout>,
     pub(super) groups: Table<TaskGroup<Exc>>,
+    /// Locks, queues and their kin.
+    pub(super) objects: HashMap<String, Primitive>,
     pub(super) variables: RefCell<HashMap<String, i64>>,
     /// By the names of the future and of the callback.
     pub(super) callbacks: RefCell<HashMap<(String, String), Callback>>,
@@ -73,6 +76,7 @@ pub(super) struct Actor<'a> {
 
 impl World {
     pub(super) fn new(program: Program, event_loop: LoopHandle) -> Self {
+        let objects = objects::make(&program.objs);
         Self {
             program,
             event_loop,
@@ -80,6 +84,7 @@ impl World {
             handles: Table::default(),
             timeouts: Table::default(),
             groups: Table::default(),
+            objects,
             variables: RefCell::default(),
             callbacks: RefCell::default(),
             tasks: RefCell::default(),
@@ -150,6 +155,12 @@ impl World {
         let callbacks = self.callbacks.borrow();
         let callback = callbacks.get(key);
         callback.map_or(Vec::new(), |callback| callback.registrations.clone())
+    }
+
+    /// The value of a variable; zero until something is added to it.
+    pub(super) fn variable(&self, name: &str) -> i64 {
+        let variables = self.variables.borrow();
+        variables.get(name).copied().unwrap_or_default()
     }
 
     /// Those of the names that are bound, with what they are bound to.

@@ -1,0 +1,379 @@
+//! Waiting in line: what all primitives and queues share.
+//!
+//! Whoever has to wait joins a [`Line`] with a promise of its own, and is woken by its completion. As
+//! in asyncio it stays in the line until its task runs again:
+//!
+//! | a waiter is | because | it leaves the line |
+//! | --- | --- | --- |
+//! | pending | nobody has woken it | when its await is dropped |
+//! | woken | its turn has come | in its task's next step: it gets through, or its await is dropped |
+//! | cancelled | its task was asked to stop | in its task's next step, which raises that |
+//!
+//! [`Passing`] is the await, and the only place where waiters join and leave. However an await ends
+//! other than by getting through, [`Gate::gave_up`] hears of it, and passes the turn on if it was this
+//! waiter's: in the same step in which the `except` and `finally` blocks of asyncio's code run.
+//!
+//! Completed waiters are at no fixed end of the line, but a waiter that is not pending never is again,
+//! and one that is cancelled stays so. Two cursors that only move towards the end therefore find the
+//! first waiter of a kind without looking at any twice.
+
+use std::cell::RefCell;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use slab::Slab;
+
+use super::Bond;
+use crate::event_loop::current;
+use crate::futures::{Future, FutureRef, Inner, Promise, State};
+
+/// In the place of a waiter's place: there is none.
+const NONE: usize = usize::MAX;
+
+/// Waiters in the order in which they came.
+///
+/// **Invariant:** nothing is borrowed while a waiter is woken or dropped.
+#[derive(Default)]
+pub(crate) struct Line {
+    list: RefCell<List>,
+}
+
+/// A linked list, so that a waiter can leave from the middle at no cost.
+struct List {
+    waiters: Slab<Waiter>,
+    first: usize,
+    last: usize,
+    /// No waiter before this one is pending.
+    pending: usize,
+    /// All waiters before this one are cancelled.
+    live: usize,
+    /// How many have joined so far.
+    joined: u64,
+}
+
+struct Waiter {
+    promise: FutureRef<()>,
+    /// The one before it, or `NONE`.
+    before: usize,
+    /// The one after it, or `NONE`.
+    after: usize,
+    /// How many had joined before; tells it from others that have its place later.
+    number: u64,
+}
+
+/// Where a waiter stands in a line.
+#[derive(Clone, Copy)]
+struct Ticket {
+    place: usize,
+    number: u64,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            waiters: Slab::new(),
+            first: NONE,
+            last: NONE,
+            pending: NONE,
+            live: NONE,
+            joined: 0,
+        }
+    }
+}
+
+impl List {
+    fn push(&mut self, promise: FutureRef<()>) -> Ticket {
+        let number = self.joined;
+        self.joined += 1;
+        let place = self.waiters.insert(Waiter {
+            promise,
+            before: self.last,
+            after: NONE,
+            number,
+        });
+        match self.last {
+            NONE => self.first = place,
+            last => self.waiters[last].after = place,
+        }
+        self.last = place;
+        for cursor in [&mut self.pending, &mut self.live] {
+            if *cursor == NONE {
+                *cursor = place;
+            }
+        }
+        Ticket { place, number }
+    }
+
+    /// Takes a waiter out, unless it was taken out before.
+    fn remove(&mut self, ticket: Ticket) -> Option<FutureRef<()>> {
+        let Ticket { place, number } = ticket;
+        if self.waiters.get(place)?.number != number {
+            return None;
+        }
+        let Waiter {
+            promise,
+            before,
+            after,
+            ..
+        } = self.waiters.remove(place);
+        match before {
+            NONE => self.first = after,
+            before => self.waiters[before].after = after,
+        }
+        match after {
+            NONE => self.last = before,
+            after => self.waiters[after].before = before,
+        }
+        for cursor in [&mut self.pending, &mut self.live] {
+            if *cursor == place {
+                *cursor = after;
+            }
+        }
+        Some(promise)
+    }
+
+    /// The first waiter from `cursor` on whose state is `wanted`.
+    fn seek(&self, mut cursor: usize, wanted: impl Fn(State) -> bool) -> usize {
+        while let Some(waiter) = self.waiters.get(cursor) {
+            if wanted(waiter.promise.state()) {
+                break;
+            }
+            cursor = waiter.after;
+        }
+        cursor
+    }
+
+    fn first_pending(&mut self) -> Option<&Waiter> {
+        self.pending = self.seek(self.pending, |state| state == State::Pending);
+        self.waiters.get(self.pending)
+    }
+
+    fn first_live(&mut self) -> Option<&Waiter> {
+        self.live = self.seek(self.live, |state| state != State::Cancelled);
+        self.waiters.get(self.live)
+    }
+}
+
+impl Line {
+    /// How many wait, with those whose tasks have not run since they were woken or cancelled.
+    pub(crate) fn len(&self) -> usize {
+        self.list.borrow().waiters.len()
+    }
+
+    /// Whether anybody waits who is not cancelled.
+    #[inline]
+    pub(crate) fn has_live(&self) -> bool {
+        let mut list = self.list.borrow_mut();
+        list.first != NONE && list.first_live().is_some()
+    }
+
+    /// Wakes the one in front, unless that is woken or cancelled already.
+    pub(crate) fn wake_front(&self) {
+        let front = {
+            let list = self.list.borrow();
+            let front = list.waiters.get(list.first);
+            front.map(|front| front.promise.clone())
+        };
+        if let Some(front) = front.filter(|front| front.state() == State::Pending) {
+            wake(&front);
+        }
+    }
+
+    /// Wakes the first one that is pending; says whether there was one.
+    pub(crate) fn wake_next(&self) -> bool {
+        let next = (self.list.borrow_mut().first_pending()).map(|next| next.promise.clone());
+        next.inspect(wake).is_some()
+    }
+
+    /// Wakes all that are pending now.
+    pub(crate) fn wake_all(&self) {
+        // Waking may call wakers of other crates, which may have more join.
+        let joined = self.list.borrow().joined;
+        loop {
+            let next = {
+                let mut list = self.list.borrow_mut();
+                let next = list.first_pending().filter(|next| next.number < joined);
+                next.map(|next| next.promise.clone())
+            };
+            match next {
+                Some(next) => wake(&next),
+                None => break,
+            }
+        }
+    }
+
+    /// Lets everybody up to the first one that is pending out of the line, and wakes that one.
+    pub(crate) fn release_next(&self) {
+        while let Some(front) = self.take_front() {
+            if front.state() == State::Pending {
+                return wake(&front);
+            }
+        }
+    }
+
+    fn take_front(&self) -> Option<FutureRef<()>> {
+        let mut list = self.list.borrow_mut();
+        let place = list.first;
+        let number = list.waiters.get(place)?.number;
+        list.remove(Ticket { place, number })
+    }
+
+    /// Lets everybody out of the line, and wakes those who are pending.
+    pub(crate) fn release_all(&self) {
+        let list = std::mem::take(&mut *self.list.borrow_mut());
+        // Nobody who joins later may be taken for one of these.
+        self.list.borrow_mut().joined = list.joined;
+        let mut place = list.first;
+        while let Some(waiter) = list.waiters.get(place) {
+            if waiter.promise.state() == State::Pending {
+                wake(&waiter.promise);
+            }
+            place = waiter.after;
+        }
+    }
+}
+
+fn wake(promise: &FutureRef<()>) {
+    promise.shared().finish(promise, Inner::Ready(()));
+}
+
+/// What one waits in front of: a primitive, as one kind of waiter sees it.
+pub(crate) trait Gate {
+    fn bond(&self) -> &Bond;
+    fn line(&self) -> &Line;
+    /// Gets through without waiting, if that is possible.
+    fn enter(&self) -> bool;
+    /// A waiter's turn has come: gets through; false if it has to wait again, at the end of the line.
+    fn woken(&self) -> bool;
+    /// A waiter has left the line without getting through, though it was its turn if `woken`.
+    fn gave_up(&self, woken: bool);
+}
+
+/// Gets through a gate, after waiting for that if need be.
+pub(crate) struct Passing<G: Gate> {
+    /// `None` when it is over.
+    gate: Option<G>,
+    /// While it waits.
+    waiting: Option<Waiting>,
+    /// Where the wait was asked for.
+    site: &'static Location<'static>,
+}
+
+struct Waiting {
+    future: Future<()>,
+    ticket: Ticket,
+}
+
+impl<G: Gate> Passing<G> {
+    #[inline]
+    #[track_caller]
+    pub(crate) fn new(gate: G) -> Self {
+        Self::at(gate, Location::caller())
+    }
+
+    /// One that was asked for at `site`.
+    pub(crate) fn at(gate: G, site: &'static Location<'static>) -> Self {
+        Self {
+            gate: Some(gate),
+            waiting: None,
+            site,
+        }
+    }
+
+    /// Gives the gate back when it has got through.
+    ///
+    /// # Panics
+    ///
+    /// If it was over before.
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<G> {
+        if current::is_unwinding() {
+            return Poll::Pending;
+        }
+        let gate = self.gate.as_ref().expect("awaited again after it was over");
+        if self.waiting.is_some() || !gate.enter() {
+            return self.wait(cx);
+        }
+        Poll::Ready(self.gate.take().expect("looked at above"))
+    }
+
+    /// Joins the line, if that has not happened yet, and waits for its turn.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<G> {
+        let gate = self.gate.as_ref().expect("looked at by the caller");
+        loop {
+            let site = self.site;
+            let waiting = self
+                .waiting
+                .get_or_insert_with(|| Waiting::join(gate, site));
+            if Pin::new(&mut waiting.future).poll(cx).is_pending() {
+                if waiting.future.cancelled() {
+                    // The poll has raised that, and this is going to be dropped.
+                    self.give_up();
+                }
+                return Poll::Pending;
+            }
+            waiting.leave(gate);
+            self.waiting = None;
+            if gate.woken() {
+                return Poll::Ready(self.gate.take().expect("looked at by the caller"));
+            }
+        }
+    }
+
+    /// Leaves the line, and has the turn passed on if it was its own.
+    fn give_up(&mut self) {
+        let woken = self.leave();
+        if let Some(gate) = &self.gate {
+            gate.gave_up(woken);
+        }
+    }
+
+    /// Leaves the line; says whether it was its turn.
+    pub(crate) fn leave(&mut self) -> bool {
+        let (Some(gate), Some(waiting)) = (&self.gate, self.waiting.take()) else {
+            return false;
+        };
+        waiting.leave(gate);
+        waiting.future.done() && !waiting.future.cancelled()
+    }
+
+    /// Whether it has got through.
+    pub(crate) fn is_over(&self) -> bool {
+        self.gate.is_none()
+    }
+
+    /// What it is doing, for `Debug`.
+    pub(crate) fn state(&self) -> &'static str {
+        match (&self.gate, &self.waiting) {
+            (None, _) => "done",
+            (_, None) => "new",
+            (_, Some(_)) => "waiting",
+        }
+    }
+}
+
+impl<G: Gate> Drop for Passing<G> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waiting.is_some() {
+            self.give_up();
+        }
+    }
+}
+
+impl Waiting {
+    fn join(gate: &impl Gate, site: &'static Location<'static>) -> Self {
+        let lp = gate.bond().running_loop();
+        let promise = Promise::create(&lp, site);
+        let future = Future::new(promise.clone());
+        let ticket = gate.line().list.borrow_mut().push(promise);
+        Self { future, ticket }
+    }
+
+    fn leave(&self, gate: &impl Gate) {
+        let promise = gate.line().list.borrow_mut().remove(self.ticket);
+        // With nothing borrowed: a waker may go with it.
+        drop(promise);
+    }
+}
