@@ -2,7 +2,7 @@
 //!
 //! The programs, with the traces that asyncio gave, are `programs.jsonl` and `traces.jsonl` of the
 //! directory that the environment variable `CALLSOON_ORACLE` names; if it is not set, of
-//! `../shared/oracle` where that is there, and of `tests/oracle`, which has a part of them, elsewhere.
+//! `tests/oracle`, and of `../shared/oracle`, which has more of them, where that is there.
 //! The interpreter is the one of `examples/conformance`.
 
 use std::collections::HashMap;
@@ -25,10 +25,15 @@ const CONTEXT_AFTER: usize = 3;
 
 #[test]
 fn every_program_gives_the_trace_that_cpython_gives() {
-    let directory = directory();
-    let mut expected = traces(&directory);
+    for directory in directories() {
+        every_program_of(&directory);
+    }
+}
+
+fn every_program_of(directory: &Path) {
+    let mut expected = traces(directory);
     let (mut equal, mut skipped, mut wrong) = (0, Vec::new(), Vec::new());
-    for program in programs(&directory) {
+    for program in programs(directory) {
         let id = program.id.clone();
         let expected = expected.remove(&id);
         let expected = expected.unwrap_or_else(|| panic!("there is no trace for {id}"));
@@ -88,16 +93,15 @@ fn show(summary: &str) {
     println!("{summary}");
 }
 
-fn directory() -> PathBuf {
+fn directories() -> Vec<PathBuf> {
     if let Some(named) = std::env::var_os("CALLSOON_ORACLE") {
-        return named.into();
+        return vec![named.into()];
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let next_to_it = root.join("../shared/oracle");
-    if next_to_it.join(PROGRAMS).is_file() {
-        return next_to_it;
-    }
-    root.join("tests/oracle")
+    let all = ["tests/oracle", "../shared/oracle"].map(|place| root.join(place));
+    (all.into_iter())
+        .filter(|directory| directory.join(PROGRAMS).is_file())
+        .collect()
 }
 
 const PROGRAMS: &str = "programs.jsonl";

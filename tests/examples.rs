@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::{fs, thread};
+
+use serde_json::{Value, json};
 
 #[test]
 fn every_example_has_a_recorded_output_and_none_is_left_over() {
@@ -40,8 +43,73 @@ fn every_example_tells_the_command_that_runs_it() {
     }
 }
 
-/// Runs an example, through cargo: a binary that is there already may be an old one.
+/// The interpreter of concurrent programs, used as its users do; `tests/conformance.rs` says how
+/// traces differ, if they do.
+#[test]
+fn conformance_reads_programs_and_prints_their_traces() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle");
+    let read = |name| fs::read_to_string(folder.join(name)).expect("it is there");
+    let (status, printed) = conformance(&read("programs.jsonl"));
+    assert!(status.success());
+    let recorded: Vec<_> = read("traces.jsonl").lines().map(parse).collect();
+    assert_eq!(printed.len(), recorded.len());
+    for (printed, recorded) in printed.iter().zip(&recorded) {
+        assert_eq!(printed, recorded);
+    }
+}
+
+#[test]
+fn conformance_names_what_it_cannot_run_and_goes_on() {
+    let (status, printed) = conformance(concat!(
+        r#"{"id":"a","main":[{"op":"juggle","balls":3}],"bodies":{},"driver":[]}"#,
+        "\n",
+        r#"{"id":"b","main":[],"bodies":{},"driver":[{"do":"run_until_complete","ref":"main"}]}"#,
+        "\n",
+    ));
+    assert_eq!(status.code(), Some(1));
+    let expected = [
+        json!({"id": "a", "error": "op juggle"}),
+        json!({"id": "b", "trace": [
+            [0, "drv: run_until_complete main = None"],
+            [0, "end: main result None"],
+            [0, "end: time 0"],
+        ]}),
+    ];
+    assert_eq!(printed, expected);
+}
+
+/// What the interpreter gives for programs, a line each.
+fn conformance(programs: &str) -> (ExitStatus, Vec<Value>) {
+    let mut cargo = command("conformance");
+    let mut child = cargo
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cargo runs, for it runs this test");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let output = thread::scope(|scope| {
+        // It prints while it reads.
+        scope.spawn(move || stdin.write_all(programs.as_bytes()));
+        child.wait_with_output()
+    });
+    let Output { status, stdout, .. } = output.expect("it can be waited for");
+    let stdout = String::from_utf8(stdout).expect("it prints text");
+    (status, stdout.lines().map(parse).collect())
+}
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// Runs an example.
 fn run(name: &str) -> Output {
+    let output = command(name).output();
+    output.expect("cargo runs, for it runs this test")
+}
+
+/// Has an example run through cargo: a binary that is there already may be an old one.
+fn command(name: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args([
         "run",
@@ -53,7 +121,7 @@ fn run(name: &str) -> Output {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    cargo.output().expect("cargo runs, for it runs this test")
+    cargo
 }
 
 fn examples() -> PathBuf {
