@@ -26,29 +26,34 @@ use crate::tasks::{TaskRef, Waiter};
 /// until it is closed.
 const WRAPPED: u64 = u64::MAX;
 
-/// Names a scope of a task. Orders by when the scope was opened.
+/// Names a scope of a task: where the task has it, and below that how many it had there before.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ScopeId {
-    /// Ascends in the order in which the scopes of a loop are opened.
-    opened: u64,
-    /// Where the task has it.
-    place: usize,
-}
+pub(crate) struct ScopeId(u64);
 
 impl ScopeId {
     /// In the place of a scope: outside all of them.
-    pub(crate) const TASK: Self = Self {
-        opened: 0,
-        place: usize::MAX,
-    };
+    pub(crate) const TASK: Self = Self(u64::MAX);
+
+    fn at(place: u32) -> Self {
+        Self(u64::from(place) << 32)
+    }
+
+    /// The next scope at the same place. (Should the number overflow, it is the place that is named
+    /// wrongly then, and nothing is found there.)
+    #[must_use]
+    fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
 
     pub(crate) fn place(self) -> usize {
-        self.place
+        (self.0 >> 32) as usize
     }
 }
 
 pub(crate) struct Scope {
     id: ScopeId,
+    /// Ascends in the order in which the scopes of a loop are opened.
+    opened: u64,
     /// The scope around it when it was polled last.
     around: Cell<ScopeId>,
     /// The turn in which a task's own step polled it last, or `WRAPPED`.
@@ -81,11 +86,21 @@ pub(crate) struct Raise {
     pub(crate) caught: Rc<Cell<bool>>,
 }
 
-impl Default for Scope {
-    /// A closed one.
-    fn default() -> Self {
+impl Scope {
+    /// A closed one, the first at this place.
+    pub(crate) fn new(place: u32) -> Self {
+        Self::closed(ScopeId::at(place))
+    }
+
+    /// A closed one, to stand in the place of this one.
+    pub(crate) fn successor(&self) -> Self {
+        Self::closed(self.id.next())
+    }
+
+    fn closed(id: ScopeId) -> Self {
         Self {
-            id: ScopeId::TASK,
+            id,
+            opened: 0,
             around: Cell::new(ScopeId::TASK),
             polled: Cell::default(),
             is_open: Cell::default(),
@@ -94,14 +109,12 @@ impl Default for Scope {
             rare: Cell::default(),
         }
     }
-}
 
-impl Scope {
-    /// It is opened, at `place`.
+    /// It is opened.
     #[inline]
-    pub(crate) fn begin(&mut self, lp: &LoopState, around: ScopeId, place: usize) {
-        let opened = lp.next_registration();
-        self.id = ScopeId { opened, place };
+    pub(crate) fn begin(&mut self, lp: &LoopState, around: ScopeId) {
+        self.id = self.id.next();
+        self.opened = lp.next_registration();
         self.around.set(around);
         self.polled.set(lp.turns.get());
         self.is_open.set(true);
@@ -116,6 +129,11 @@ impl Scope {
     #[inline]
     pub(crate) fn id(&self) -> ScopeId {
         self.id
+    }
+
+    /// Where it stands in the order of opening.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
     }
 
     #[inline]

@@ -23,19 +23,17 @@ impl OpenScopes {
     #[inline]
     pub(super) fn open(&mut self, lp: &LoopState, around: ScopeId) -> Rc<Scope> {
         let place = self.closed.pop().unwrap_or_else(|| {
-            self.places.push(Rc::default());
+            let place = u32::try_from(self.places.len()).expect("so many do not fit into memory");
+            self.places.push(Rc::new(Scope::new(place)));
             self.places.len() - 1
         });
         let scope = &mut self.places[place];
-        match Rc::get_mut(scope) {
-            Some(unshared) => unshared.begin(lp, around, place),
+        if Rc::get_mut(scope).is_none() {
             // Somebody may still ask it to stop, and has to find it closed.
-            None => {
-                let mut fresh = Scope::default();
-                fresh.begin(lp, around, place);
-                *scope = Rc::new(fresh);
-            }
+            *scope = Rc::new(scope.successor());
         }
+        let fresh = Rc::get_mut(scope).expect("nobody else has it");
+        fresh.begin(lp, around);
         scope.clone()
     }
 
@@ -76,7 +74,7 @@ impl OpenScopes {
     /// All of them, in the order in which they were opened.
     pub(super) fn in_order(&self) -> Vec<Rc<Scope>> {
         let mut scopes: Vec<_> = self.iter().cloned().collect();
-        scopes.sort_by_key(|scope| scope.id());
+        scopes.sort_by_key(|scope| scope.opened());
         scopes
     }
 }
