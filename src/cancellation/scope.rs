@@ -284,6 +284,19 @@ impl ScopeRef {
         &self.lp
     }
 
+    /// The innermost scope that is being polled.
+    pub(crate) fn innermost() -> Option<Self> {
+        let lp = current::get()?;
+        let task = lp.step.key()?;
+        let scope = lp.with_task(task, |head| head.scope(lp.step.scope()))??;
+        Some(Self { lp, task, scope })
+    }
+
+    /// Whether it is in the task whose step is going on.
+    pub(crate) fn is_here(&self) -> bool {
+        self.lp.step.is_of(self.task)
+    }
+
     /// The task, unless it is over.
     fn task(&self) -> Option<TaskRef> {
         self.lp.task(self.task)

@@ -58,6 +58,11 @@ pub(crate) fn local(loop_id: u64) -> Option<Rc<LoopState>> {
     found.filter(|lp| !lp.is_closed())
 }
 
+/// Whether the step of a task is going on.
+pub(crate) fn is_stepping() -> bool {
+    with(|running| running.is_some_and(|running| running.step.is_stepping()))
+}
+
 /// Whether what is being polled in the step that goes on, in any loop, is going to be dropped.
 pub(crate) fn is_unwinding() -> bool {
     with(|running| running.is_some_and(|running| running.step.is_unwinding()))

@@ -11,13 +11,18 @@ mod state;
 use std::convert::Infallible;
 use std::fmt;
 use std::panic::{Location, resume_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 pub use self::builder::GroupTaskBuilder;
 pub use self::errors::ExceptionGroup;
 
 use self::state::{Failure, Phase, State};
 use crate::cancellation::{CancelledError, Ended, RunIn, ScopeSlot};
+use crate::event_loop::current;
 use crate::tasks::{Task, TaskBuilder};
 
 /// Runs `body` with a group for tasks that cannot fail, and waits for all of them.
@@ -120,8 +125,9 @@ impl<E: 'static> TaskGroup<E> {
     ///
     /// # Panics
     ///
-    /// When awaited outside a task of a running loop. A panic of the body or of a child aborts the
-    /// group, and goes on when all tasks are over.
+    /// When awaited outside a task of a running loop. (It may go on in another task than it began in.) A
+    /// panic of the body or of a child aborts the group, and goes on when all tasks are over; errors of
+    /// other children are reported then, if nobody looks at them.
     ///
     /// # Examples
     ///
@@ -181,20 +187,21 @@ impl<E: 'static> TaskGroup<E> {
         B: AsyncFnOnce(&TaskGroup<E>) -> Result<R, E>,
     {
         let site = Location::caller();
-        async move {
+        let running = async move {
             let mut scope = ScopeSlot::default();
-            let group = Self::enter(&mut scope, site);
+            let open = scope.open().expect("the step of a task is going on");
+            let group = Self(Rc::new(State::new(open, site)));
             let _dropped = CancelOnDrop(&group);
-            let ended = RunIn::new(&mut scope, body(&group)).await;
+            let ended = RunIn::new(&mut scope, group.follow(body(&group))).await;
             group.leave(&mut scope, ended).await
-        }
+        };
+        InTask { running, site }
     }
 
-    fn enter(scope: &mut ScopeSlot, site: &'static Location<'static>) -> Self {
-        let Some(scope) = scope.open() else {
-            panic!("task group created at {site} is awaited outside a task of a running loop");
-        };
-        Self(Rc::new(State::new(scope, site)))
+    /// For what is to run in the group's scope.
+    fn follow<F>(&self, inner: F) -> Follow<'_, E, F> {
+        let state = &self.0;
+        Follow { state, inner }
     }
 
     /// The body has ended: waits for the children, and makes the result of it all.
@@ -218,7 +225,7 @@ impl<E: 'static> TaskGroup<E> {
         while !state.children.borrow().is_empty() {
             let all_over = state.event_loop.create_future();
             *state.all_over.borrow_mut() = Some(all_over.clone());
-            let ended = RunIn::new(scope, all_over).await;
+            let ended = RunIn::new(scope, self.follow(all_over)).await;
             if let Ended::Cancelled(why) = ended
                 && !state.aborting.get()
             {
@@ -228,17 +235,16 @@ impl<E: 'static> TaskGroup<E> {
             drop(state.all_over.take());
         }
         state.phase.set(Phase::Over);
-        if state.asked_body.get() {
-            state.scope.take_back();
-        }
+        state.take_request_back();
         scope.close();
+        let panic = state.take_panic(panicked.is_some());
         if let Some(payload) = panicked {
             resume_unwind(payload);
         }
-        if let Some(panic) = state.panic.take() {
+        if let Some(panic) = panic {
             panic.resume();
         }
-        let requests = state.scope.outer_requests();
+        let requests = state.scope().outer_requests();
         let mut failures = state.failures.take();
         if let Some(why) = cancelled
             && failures.is_empty()
@@ -252,7 +258,7 @@ impl<E: 'static> TaskGroup<E> {
                 if requests > 0 {
                     // Somebody else wants the task to stop: it is told again at its next await.
                     let again = CancelledError::at(None, state.site);
-                    state.scope.ask_outer_again(again);
+                    state.scope().ask_outer_again(again);
                 }
                 let errors = failures.into_iter().filter_map(Failure::into_error);
                 Err(ExceptionGroup::new(errors.collect()))
@@ -450,6 +456,48 @@ impl<E: 'static> fmt::Debug for TaskGroup<E> {
             write!(f, " {}", state.phase.get())?;
         }
         f.write_str(">")
+    }
+}
+
+pin_project! {
+    /// A group, which has to be polled by a task.
+    struct InTask<F> {
+        #[pin]
+        running: F,
+        site: &'static Location<'static>,
+    }
+}
+
+impl<F: Future> Future for InTask<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let site = this.site;
+        assert!(
+            current::is_stepping(),
+            "task group created at {site} is awaited outside a task of a running loop"
+        );
+        this.running.poll(cx)
+    }
+}
+
+pin_project! {
+    /// What runs in the scope of a group, and goes from task to task with that.
+    struct Follow<'a, E: 'static, F> {
+        state: &'a State<E>,
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<E: 'static, F: Future> Future for Follow<'_, E, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.state.follow();
+        this.inner.poll(cx)
     }
 }
 

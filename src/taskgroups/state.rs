@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
+use std::ptr;
 use std::rc::Rc;
 
 use slab::Slab;
@@ -10,7 +11,7 @@ use slab::Slab;
 use crate::cancellation::{CancelledError, ScopeRef};
 use crate::errors::{PanicError, ResultError};
 use crate::event_loop::LoopHandle;
-use crate::futures::Future;
+use crate::futures::{AnyRef, Future};
 use crate::tasks::{Task, TaskRef};
 
 /// What the handles of a group share.
@@ -19,20 +20,22 @@ pub(super) struct State<E: 'static> {
     /// Where the group was made.
     pub(super) site: &'static Location<'static>,
     /// Where the body runs.
-    pub(super) scope: ScopeRef,
+    scope: RefCell<ScopeRef>,
     /// The tasks that are not over, or whose end the group has not heard of yet.
     pub(super) children: RefCell<Slab<TaskRef>>,
     pub(super) phase: Cell<Phase>,
     /// Children and body have been asked to stop.
     pub(super) aborting: Cell<bool>,
     /// A child that failed has had the body asked to stop.
-    pub(super) asked_body: Cell<bool>,
+    asked_body: Cell<bool>,
     /// Done when the last child is, while the group waits for that.
     pub(super) all_over: RefCell<Option<Future<()>>>,
     /// What has failed, in that order.
     pub(super) failures: RefCell<Vec<Failure<E>>>,
-    /// The first panic of a child.
-    pub(super) panic: RefCell<Option<PanicError>>,
+    /// The tasks whose errors and panics nobody but the group has looked at.
+    unseen: RefCell<Vec<AnyRef>>,
+    /// The first panic of a child, and the child.
+    panic: RefCell<Option<(PanicError, AnyRef)>>,
 }
 
 /// Where a group is in its life.
@@ -58,14 +61,45 @@ impl<E: 'static> State<E> {
         Self {
             event_loop: LoopHandle::running(),
             site,
-            scope,
+            scope: RefCell::new(scope),
             children: RefCell::default(),
             phase: Cell::new(Phase::Body),
             aborting: Cell::new(false),
             asked_body: Cell::new(false),
             all_over: RefCell::default(),
             failures: RefCell::default(),
+            unseen: RefCell::default(),
             panic: RefCell::default(),
+        }
+    }
+
+    /// Where the body runs.
+    pub(super) fn scope(&self) -> ScopeRef {
+        self.scope.borrow().clone()
+    }
+
+    /// The group is polled, in its scope, possibly in another task than before: then that is another
+    /// scope, which was not asked to stop yet.
+    pub(super) fn follow(&self) {
+        if !self.scope.borrow().is_here()
+            && let Some(scope) = ScopeRef::innermost()
+        {
+            let old = self.scope.replace(scope);
+            drop(old);
+            if self.asked_body.get() {
+                self.request_body();
+            }
+        }
+    }
+
+    fn request_body(&self) {
+        self.scope().request(CancelledError::at(None, self.site));
+    }
+
+    /// All is over: takes the request to the body back, if there was one.
+    pub(super) fn take_request_back(&self) {
+        if self.asked_body.get() {
+            self.scope().take_back();
         }
     }
 
@@ -104,7 +138,10 @@ impl<E: 'static> State<E> {
         };
         children.sort_by_key(|child| child.head().id());
         for child in children {
-            child.cancel(CancelledError::at(None, self.site));
+            // One that is over stays as it is: a cancel would count as a look at how it has ended.
+            if child.accepts_cancel() {
+                child.cancel(CancelledError::at(None, self.site));
+            }
         }
     }
 
@@ -126,13 +163,22 @@ impl<E: 'static> State<E> {
             // Nobody is left to tell.
             return;
         }
+        let child = future.any();
+        let seen = child.base().observed.get();
+        let failures = self.failures.borrow().len();
         on_end(self, future);
         let panic = future.with_result(|outcome| match outcome {
             Err(ResultError::Panicked(panic)) => Some(panic.clone()),
             _ => None,
         });
+        let failed = panic.is_some() || self.failures.borrow().len() > failures;
+        if failed && !seen {
+            self.unseen.borrow_mut().push(child.clone());
+        }
         if let Some(panic) = panic {
-            self.panic.borrow_mut().get_or_insert(panic);
+            let mut first = self.panic.borrow_mut();
+            first.get_or_insert((panic, child));
+            drop(first);
             self.child_failed();
         }
     }
@@ -140,8 +186,27 @@ impl<E: 'static> State<E> {
     fn child_failed(&self) {
         if !self.aborting.get() && !self.asked_body.replace(true) {
             self.abort();
-            self.scope.request(CancelledError::at(None, self.site));
+            self.request_body();
         }
+    }
+
+    /// Everything is over: gives the panic that is to go on, if there is one and the body's own,
+    /// if `body_panicked`, does not take its place. What is kept from coming out by a panic is
+    /// reported by its task, unless somebody looks.
+    pub(super) fn take_panic(&self, body_panicked: bool) -> Option<PanicError> {
+        let first = self.panic.take();
+        if first.is_none() && !body_panicked {
+            return None;
+        }
+        let (panic, panicked) = first.filter(|_| !body_panicked).unzip();
+        for child in self.unseen.take() {
+            let goes_on = panicked
+                .as_ref()
+                .is_some_and(|it| ptr::addr_eq(&**it, &*child));
+            child.base().observed.set(goes_on);
+        }
+        drop(self.failures.take());
+        panic
     }
 
     pub(super) fn fail(&self, failure: Failure<E>) {

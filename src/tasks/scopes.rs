@@ -86,6 +86,12 @@ impl TaskHead {
         })
     }
 
+    /// The open scope with this id.
+    pub(crate) fn scope(&self, id: ScopeId) -> Option<Rc<Scope>> {
+        self.rare_if_any(|rare| rare.scopes.get(id).cloned())
+            .flatten()
+    }
+
     /// A scope is closed. Gives what was awaited in it: its drop is user code.
     #[inline]
     pub(crate) fn close_scope(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {

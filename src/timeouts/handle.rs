@@ -374,15 +374,28 @@ impl Timeout {
         let state = &self.0;
         state.alarm.set(None);
         state.phase.set(Phase::Expiring);
-        let scope = state.scope.borrow().clone();
+        self.request();
+    }
+
+    fn request(&self) {
+        let scope = self.0.scope.borrow().clone();
         if let Some(scope) = scope {
-            scope.request(CancelledError::at(None, state.site));
+            scope.request(CancelledError::at(None, self.0.site));
         }
     }
 
-    /// The work goes on in another scope.
+    /// The work goes on in another scope, which has to be asked to stop as the one before was.
     pub(super) fn follow(&self, scope: ScopeRef) {
-        *self.0.scope.borrow_mut() = Some(scope);
+        let old = self.0.scope.replace(Some(scope));
+        drop(old);
+        if self.0.phase.get() == Phase::Expiring {
+            self.request();
+        }
+    }
+
+    pub(super) fn panic_outside(&self) -> ! {
+        let site = self.0.site;
+        panic!("timeout created at {site} is awaited outside a task of a running loop")
     }
 
     /// The work is over; says whether the time was over before.

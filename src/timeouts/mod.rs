@@ -47,7 +47,8 @@ use crate::event_loop::current;
 ///
 /// # Panics
 ///
-/// When polled outside a task of a running loop, or again after it was over.
+/// When polled outside a task of a running loop, or again after it was over. (It may go on in another
+/// task than it began in.)
 ///
 /// # Examples
 ///
@@ -221,8 +222,10 @@ impl Running {
     fn follow(&mut self) {
         if let Some(timeout) = &self.timeout
             && !self.scope.is_here()
-            && let Some(scope) = self.scope.open()
         {
+            let Some(scope) = self.scope.open() else {
+                timeout.panic_outside();
+            };
             timeout.follow(scope);
             self.requests_before = self.scope.outer_requests();
         }

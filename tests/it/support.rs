@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callsoon::{Clock, EventLoop, Task};
+use callsoon::{Clock, EventLoop, Task, sleep};
 
 /// A loop on virtual time.
 #[track_caller]
@@ -48,6 +48,17 @@ pub(crate) fn turns_of<T: 'static>(
         turn(event_loop);
     }
     panic!("it waits for something that does not come");
+}
+
+/// A coroutine that fails at once.
+pub(crate) async fn fails(error: &'static str) -> Result<(), &'static str> {
+    Err(error)
+}
+
+/// Fails `delay` after it starts.
+pub(crate) async fn fails_after(delay: u64, error: &'static str) -> Result<(), &'static str> {
+    sleep(ms(delay)).await;
+    Err(error)
 }
 
 /// A list of events that closures share.
