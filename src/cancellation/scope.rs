@@ -74,6 +74,8 @@ struct Rare {
     raised: Option<Raise>,
     /// The waker it was polled with, if that is not the task's own.
     waker: Option<Waker>,
+    /// Awaits that began before this registration were asked to stop along with the scope.
+    offered: u64,
 }
 
 /// A request on its way into the innermost scopes.
@@ -193,6 +195,16 @@ impl Scope {
 
     pub(crate) fn take_must(&self) -> Option<CancelledError> {
         self.rare_if_any(|rare| rare.must.take())
+    }
+
+    /// What is awaited within the scope was asked to stop along with it.
+    pub(crate) fn note_offer(&self, now: u64) {
+        self.rare(|rare| rare.offered = now);
+    }
+
+    /// Whether an await within the scope, with this registration, was asked to stop along with it.
+    pub(crate) fn was_offered(&self, id: u64) -> bool {
+        self.rare_if_any(|rare| Some(id < rare.offered)) == Some(true)
     }
 
     /// Has its next poll catch, and gives the waker to wake for that. The first raise counts.
@@ -397,10 +409,9 @@ impl ScopeSlot {
             return Poll::Ready(Err(why));
         }
         scope.note_poll(lp, cx.waker());
-        let polled = {
-            let _left = lp.step.enter_scope(scope);
-            poll(cx)
-        };
+        let inside = lp.step.enter_scope(scope);
+        let polled = poll(cx);
+        inside.returned();
         match lp.step.take_unwinding() {
             // The raise beats a result that came in the same poll.
             Some(why) => {

@@ -35,6 +35,13 @@ impl<T: 'static> Future<T> {
     #[inline]
     #[track_caller]
     pub(super) fn poll_done(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_over(cx).map(|_| ())
+    }
+
+    /// The same; gives the registration under which it waited, or 0 if it did not have to.
+    #[inline]
+    #[track_caller]
+    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<u64> {
         let shared = self.shared();
         let lp = &shared.base.lp;
         if is_unwinding(lp) {
@@ -42,8 +49,7 @@ impl<T: 'static> Future<T> {
         }
         if !shared.is_pending() {
             // The registration went when the future was completed.
-            self.registration.set(0);
-            return Poll::Ready(());
+            return Poll::Ready(self.registration.replace(0));
         }
         if self.registration.get() == 0 && lp.step.is_direct(cx.waker()) {
             self.register_first(shared, cx);
@@ -64,18 +70,18 @@ impl<T: 'static> Future<T> {
             self.registration.set(0);
             return Poll::Ready(value);
         }
-        ready!(self.poll_done(cx));
-        self.unwrap_result(self.take_result())
+        let id = ready!(self.poll_over(cx));
+        self.unwrap_result(id, self.take_result())
     }
 
-    /// Turns an outcome into what an await does with it.
+    /// Turns an outcome into what an await does with it that waited under registration `id`.
     #[track_caller]
-    fn unwrap_result(&self, outcome: Result<T, ResultError>) -> Poll<T> {
+    fn unwrap_result(&self, id: u64, outcome: Result<T, ResultError>) -> Poll<T> {
         match outcome {
             Ok(value) => Poll::Ready(value),
             Err(ResultError::Cancelled(why)) => {
                 // The step may be one of another loop: what is done can be awaited anywhere.
-                if !current::get().is_some_and(|running| running.unwind_step(why)) {
+                if !current::get().is_some_and(|running| running.unwind_step(why, id)) {
                     panic!(
                         "future created at {} is cancelled, and no task awaits it that could be unwound: use outcome()",
                         self.created_at()
@@ -311,8 +317,8 @@ impl<T: Clone + 'static> std::future::Future for Future<T> {
             // Nobody else could ask for it.
             return self.poll_moving(cx);
         }
-        ready!(self.poll_done(cx));
-        self.unwrap_result(self.result())
+        let id = ready!(self.poll_over(cx));
+        self.unwrap_result(id, self.result())
     }
 }
 

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::TaskHandle;
 use super::builder::Start;
-use super::head::{DONE, MUST, OFFERED, QUEUED, RUNNING, TaskHead};
+use super::head::{DONE, MUST, QUEUED, RUNNING, TaskHead};
 use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
@@ -279,7 +279,7 @@ where
     #[inline]
     fn suspended(self: Pin<Rc<Self>>, lp: &LoopState, yielded: bool) {
         let head = &self.head;
-        head.clear(RUNNING | OFFERED);
+        head.clear(RUNNING);
         if head.has(MUST) {
             let task: TaskRef = self.clone();
             if yielded {

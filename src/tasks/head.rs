@@ -8,7 +8,6 @@
 //! | `MUST` | a request waits to be raised by the next step | `request` | the step |
 //! | `PROBE` | the next step polls before it raises | `request` to an unsettled task | the end of the step |
 //! | `FRESH` | the latest step began an await | an await | the next step |
-//! | `OFFERED` | it was asked to stop, and the next step raises that | `request` | the end of the next step |
 //! | `PASSING` | it is passing a cancellation on, up the stack | `offer` | the end of the offer |
 //! | `DONE` | it is over | the step | nothing |
 //! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
@@ -36,15 +35,14 @@ pub(super) const RUNNING: Flags = 1 << 2;
 pub(super) const MUST: Flags = 1 << 3;
 pub(super) const PROBE: Flags = 1 << 4;
 pub(super) const FRESH: Flags = 1 << 5;
-pub(super) const OFFERED: Flags = 1 << 6;
-pub(super) const DONE: Flags = 1 << 7;
-pub(super) const OWN_WAKER: Flags = 1 << 8;
+pub(super) const DONE: Flags = 1 << 6;
+pub(super) const OWN_WAKER: Flags = 1 << 7;
 /// See [`LoopState::offer`].
-pub(super) const PASSING: Flags = 1 << 11;
-pub(super) const SCOPED: Flags = 1 << 12;
-const AWAITS: Flags = 1 << 9;
-pub(super) const AWAITS_MORE: Flags = 1 << 10;
-pub(super) const AWAITS_WRAPPED: Flags = 1 << 13;
+pub(super) const PASSING: Flags = 1 << 8;
+pub(super) const SCOPED: Flags = 1 << 9;
+const AWAITS: Flags = 1 << 10;
+pub(super) const AWAITS_MORE: Flags = 1 << 11;
+pub(super) const AWAITS_WRAPPED: Flags = 1 << 12;
 
 /// Something that a task awaits.
 pub(crate) struct Waiter {
@@ -83,6 +81,8 @@ pub(super) struct Rare {
     pub(super) more: Vec<Waiter>,
     /// What is awaited through wrapping wakers, until it is done or dropped, by registration.
     pub(super) wrapped: BTreeMap<u64, Waiter>,
+    /// Awaits that began before this registration were asked to stop along with the task.
+    pub(super) offered: u64,
     pub(super) scopes: OpenScopes,
     /// The turn of the latest step, if scopes are open.
     pub(super) stepped: u64,

@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::head::{
-    AWAITS_MORE, AWAITS_WRAPPED, MUST, OFFERED, PASSING, PROBE, QUEUED, RUNNING, Rare, SCOPED,
-    STARTED,
+    AWAITS_MORE, AWAITS_WRAPPED, MUST, PASSING, PROBE, QUEUED, RUNNING, Rare, SCOPED, STARTED,
 };
 use super::{TaskHead, TaskRef, Waiter};
 use crate::cancellation::{CancelledError, Raise, Scope, ScopeId};
@@ -262,6 +261,25 @@ impl TaskHead {
         Some(gone)
     }
 
+    /// What the task awaits now, within the target, was asked to stop along with that.
+    fn note_offer(&self, lp: &LoopState, target: Target<'_>) {
+        let now = lp.next_registration();
+        match target {
+            Some(scope) => scope.note_offer(now),
+            None => self.rare(|rare| rare.offered = now),
+        }
+    }
+
+    /// Whether the await with this registration, which is being polled, was asked to stop along with
+    /// the task or a scope that is being polled.
+    pub(super) fn was_offered(&self, lp: &LoopState, id: u64) -> bool {
+        let offered = self.rare_if_any(|rare| {
+            let mut scopes = rare.scopes.path(lp.step.scope());
+            id < rare.offered || scopes.any(|scope| scope.was_offered(id))
+        });
+        offered == Some(true)
+    }
+
     /// The scope of the only thing that the task awaits, if its next step finds that cancelled: a
     /// straight line of code that raises by itself.
     fn meets_cancelled(&self, lp: &LoopState) -> Option<ScopeId> {
@@ -315,7 +333,7 @@ impl LoopState {
                 .iter()
                 .any(|future| future.state() == State::Pending);
             if !awaited.is_empty() && self.offer(task.clone(), awaited, &why) {
-                return head.set(OFFERED);
+                return head.note_offer(self, target);
             }
             head.set_request(target, why);
             if wakes {
@@ -348,10 +366,9 @@ impl LoopState {
                     target.is_none_or(|target| around.contains(&target.id()))
                 })
             });
-            if !merged.is_empty() {
-                head.set(OFFERED);
+            for (target, _) in merged {
+                head.note_offer(self, target.as_ref());
             }
-            drop(merged);
         }
         if head.has(PROBE) {
             return None;
@@ -361,7 +378,6 @@ impl LoopState {
             if innermost.is_empty() && target.is_none() {
                 return Some(why);
             }
-            head.set(OFFERED);
             let caught = Rc::new(Cell::new(false));
             let raise = Raise {
                 why,

@@ -6,7 +6,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::head::{DONE, OFFERED, OWN_WAKER, QUEUED};
+use super::head::{DONE, OWN_WAKER, QUEUED};
 use super::waker::StepWaker;
 use super::{MainCoroutine, NoMain, TaskHead, TaskRef};
 use crate::cancellation::{CancelledError, Scope, ScopeId};
@@ -135,12 +135,16 @@ impl StepState {
     pub(crate) fn enter_scope(&self, scope: &Scope) -> InScope<'_> {
         let outer = self.scope.replace(scope.id());
         scope.set_around(outer);
-        InScope { step: self, outer }
+        InScope {
+            step: self,
+            outer,
+            returned: false,
+        }
     }
 
     /// The innermost scope that is being polled.
     #[inline]
-    pub(super) fn scope(&self) -> ScopeId {
+    pub(crate) fn scope(&self) -> ScopeId {
         self.scope.get()
     }
 
@@ -168,11 +172,25 @@ struct Suspended {
 pub(crate) struct InScope<'a> {
     step: &'a StepState,
     outer: ScopeId,
+    /// The poll has not panicked.
+    returned: bool,
+}
+
+impl InScope<'_> {
+    /// The poll is over.
+    #[inline]
+    pub(crate) fn returned(mut self) {
+        self.returned = true;
+    }
 }
 
 impl Drop for InScope<'_> {
     #[inline]
     fn drop(&mut self) {
+        if !self.returned {
+            // What was raised in the scope goes with it, or the one around would catch it.
+            drop(self.step.take_unwinding());
+        }
         self.step.scope.set(self.outer);
     }
 }
@@ -304,13 +322,13 @@ impl LoopState {
         }
     }
 
-    /// Something that the step awaits was cancelled: the innermost scope that is being polled, or the
-    /// task, is to unwind. False if no step is going on.
-    pub(crate) fn unwind_step(&self, why: CancelledError) -> bool {
+    /// Something that the step awaits, under registration `id` if it had to wait, was cancelled: the
+    /// innermost scope that is being polled, or the task, is to unwind. False if no step is going on.
+    pub(crate) fn unwind_step(&self, why: CancelledError, id: u64) -> bool {
         let Some(task) = self.current_task() else {
             return false;
         };
-        let asked = task.head().has(OFFERED);
+        let asked = id != 0 && task.head().was_offered(self, id);
         self.raise_here(&if asked { why } else { why.as_awaited() })
     }
 

@@ -8,8 +8,10 @@ mod support;
 
 mod as_completed;
 mod cancellation;
+mod catching;
 mod clock;
 mod drops;
+mod eager;
 mod embedding;
 mod exceptions;
 mod futures;
@@ -33,3 +35,4 @@ mod timeouts;
 mod types;
 mod untyped;
 mod wait;
+mod wait_for;
