@@ -88,6 +88,13 @@ pub(crate) struct Raise {
     pub(crate) caught: Rc<Cell<bool>>,
 }
 
+impl Raise {
+    /// Whether the other one is this one, at another scope.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.caught, &other.caught)
+    }
+}
+
 impl Scope {
     /// A closed one, the first at this place.
     pub(crate) fn new(place: u32) -> Self {
@@ -215,10 +222,19 @@ impl Scope {
         })
     }
 
+    /// What was raised at it and not caught.
+    pub(crate) fn raised(&self) -> Option<Raise> {
+        self.rare_if_any(|rare| rare.raised.clone())
+    }
+
+    pub(crate) fn take_raised(&self) -> Option<Raise> {
+        self.rare_if_any(|rare| rare.raised.take())
+    }
+
     /// Catches what was raised at it.
     #[cold]
     fn catch(&self) -> Option<CancelledError> {
-        let raise = self.rare_if_any(|rare| rare.raised.take())?;
+        let raise = self.take_raised()?;
         raise.caught.set(true);
         Some(raise.why)
     }

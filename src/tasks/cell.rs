@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::TaskHandle;
 use super::builder::Start;
-use super::head::{DONE, MUST, QUEUED, RUNNING, TaskHead};
+use super::head::{DONE, MUST, QUEUED, RAISED, RUNNING, TaskHead};
 use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
@@ -280,7 +280,7 @@ where
     fn suspended(self: Pin<Rc<Self>>, lp: &LoopState, yielded: bool) {
         let head = &self.head;
         head.clear(RUNNING);
-        if head.has(MUST) {
+        if head.has(MUST | RAISED) {
             let task: TaskRef = self.clone();
             if yielded {
                 drop(lp.schedule_step(task.clone()));

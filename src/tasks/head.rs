@@ -6,6 +6,7 @@
 //! | `QUEUED` | a step of it is in the ready queue | `schedule_step` | the step |
 //! | `RUNNING` | its step is up the stack | the step | the step |
 //! | `MUST` | a request waits to be raised by the next step | `request` | the step |
+//! | `RAISED` | the step polls scopes that are to catch | the step, as it begins | its end |
 //! | `PROBE` | the next step polls before it raises | `request` to an unsettled task | the end of the step |
 //! | `FRESH` | the latest step began an await | an await | the next step |
 //! | `PASSING` | it is passing a cancellation on, up the stack | `offer` | the end of the offer |
@@ -43,6 +44,7 @@ pub(super) const SCOPED: Flags = 1 << 9;
 const AWAITS: Flags = 1 << 10;
 pub(super) const AWAITS_MORE: Flags = 1 << 11;
 pub(super) const AWAITS_WRAPPED: Flags = 1 << 12;
+pub(super) const RAISED: Flags = 1 << 13;
 
 /// Something that a task awaits.
 pub(crate) struct Waiter {

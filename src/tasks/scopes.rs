@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::head::{
-    AWAITS_MORE, AWAITS_WRAPPED, MUST, PASSING, PROBE, QUEUED, RUNNING, Rare, SCOPED, STARTED,
+    AWAITS_MORE, AWAITS_WRAPPED, MUST, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare, SCOPED,
+    STARTED,
 };
 use super::{TaskHead, TaskRef, Waiter};
 use crate::cancellation::{CancelledError, Raise, Scope, ScopeId};
@@ -54,6 +55,34 @@ impl Rare {
             }
         }
         requests
+    }
+
+    /// Takes out what was raised at scopes that the step did not poll, if nobody has caught it and its
+    /// target is still waited in. (A `select!` may have gone on and kept the loser.)
+    fn take_missed(&self) -> Vec<Raise> {
+        let mut missed: Vec<Raise> = Vec::new();
+        for scope in self.scopes.iter() {
+            let Some(raise) = scope.raised() else {
+                continue;
+            };
+            let same = |other: &Rc<Scope>| other.raised().is_some_and(|other| other.is(&raise));
+            let is_live = |scope: &Rc<Scope>| scope.is_live(self.stepped);
+            let comes = self
+                .scopes
+                .iter()
+                .any(|other| is_live(other) && same(other));
+            if raise.caught.get() || comes || !raise.target.as_ref().is_none_or(is_live) {
+                continue;
+            }
+            self.scopes
+                .iter()
+                .filter(|other| same(other))
+                .for_each(|other| {
+                    other.take_raised();
+                });
+            missed.push(raise);
+        }
+        missed
     }
 
     /// The innermost scopes within the target in which the task may be suspended. If it is suspended
@@ -343,11 +372,17 @@ impl LoopState {
         drop(self.schedule_step(task.clone()));
     }
 
-    /// A step has ended, and the task is suspended: requests that came meanwhile take effect.
+    /// A step has ended, and the task is suspended: requests that came meanwhile take effect, and so
+    /// do those that the step was to raise in scopes that it did not poll.
     #[cold]
     pub(super) fn deliver_after_step(&self, task: &TaskRef) {
         let head = task.head();
         let probed = head.take(PROBE);
+        if head.take(RAISED) {
+            for Raise { target, why, .. } in head.rare(|rare| rare.take_missed()) {
+                self.deliver(task, target.as_ref(), why, probed);
+            }
+        }
         for (target, why) in head.take_requests() {
             self.deliver(task, target.as_ref(), why, probed);
         }
@@ -384,6 +419,7 @@ impl LoopState {
                 target,
                 caught,
             };
+            head.set(RAISED);
             for scope in innermost {
                 if let Some(waker) = scope.raise(raise.clone()) {
                     self.guard("waker", task.base().site, || waker.wake());

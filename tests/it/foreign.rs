@@ -200,12 +200,14 @@ fn scopes_around_foreign_receives_in_a_futures_unordered() {
         ends
     });
     let asked = task.handle();
-    event_loop.call_later(ms(1), move || sender.try_send(1).map(drop).unwrap());
+    let first = sender.clone();
+    event_loop.call_later(ms(1), move || first.try_send(1).unwrap());
     event_loop.call_later(ms(2), move || {
         asked.cancel();
     });
     let ends = event_loop.run_until_complete(task).unwrap();
-    assert_eq!(ends.len(), 3);
+    assert_eq!(ends, [Some(1), None, None]);
+    drop(sender);
 }
 
 /// A `select` that drops the branch which was about to be cancelled.

@@ -14,6 +14,7 @@ mod drops;
 mod eager;
 mod embedding;
 mod exceptions;
+mod foreign;
 mod futures;
 mod gather;
 mod handles;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use callsoon::{
     EventLoop, Future, FutureHandle, OwnedFuture, ReturnWhen, Task, Waitable, Waited, all_tasks,
     call_later, create_future, create_task, create_try_task, current_task, gather, run, shield,
-    wait, yield_now,
+    try_gather, wait, yield_now,
 };
 use futures::FutureExt as _;
 
@@ -101,6 +101,32 @@ fn the_first_exception_is_an_error_and_not_a_cancellation() {
         events.push(format_args!("{ends:?} {}", pending.len()));
     });
     log.expect(&[r#"6 [Some(Ok(())), Some(Err("third")), None] 1"#]);
+}
+
+/// G7, W5: for asyncio a gather that ends in cancellation has failed with it, and so has its shield.
+#[test]
+fn a_cancelled_gather_is_an_exception() {
+    let event_loop = virtual_loop();
+    event_loop
+        .run_until_complete(async {
+            for shielded in [false, true] {
+                let child = create_task(pending::<()>());
+                let never = create_try_task(pending::<Result<(), ()>>());
+                let gathered = try_gather([async {
+                    child.await;
+                    Ok::<_, ()>(())
+                }]);
+                gathered.cancel();
+                let gathered: OwnedFuture<_> = match shielded {
+                    true => shield(gathered),
+                    false => gathered,
+                };
+                let both = [FutureHandle::from(&gathered), FutureHandle::from(&never)];
+                let (done, _) = wait(both, ReturnWhen::FirstMatching(|()| false), None).await;
+                assert_eq!(done.len(), 1, "shielded: {shielded}");
+            }
+        })
+        .unwrap();
 }
 
 /// W5: without an error it waits for all.
