@@ -105,7 +105,7 @@ fn first_error_of_foreign_senders_wins() {
         let (gone, waits) = oneshot::channel::<u32>();
         let (_kept, forever) = oneshot::channel::<u32>();
         drop(gone);
-        try_gather([waits, forever].map(|receiver| async { receiver.await })).await
+        try_gather([waits, forever]).await
     });
     assert!(result.unwrap().is_err());
 }
