@@ -62,6 +62,8 @@ pub(crate) struct Scope {
     has_rare: Cell<bool>,
     /// How often this scope was asked to stop.
     pub(crate) count: Cell<u32>,
+    /// How many awaits through wrapping wakers there are in it, and in scopes inside it.
+    wrapped: Cell<usize>,
     /// What few scopes have.
     rare: Cell<Option<Box<Rare>>>,
 }
@@ -114,6 +116,7 @@ impl Scope {
             polled: Cell::default(),
             is_open: Cell::default(),
             has_rare: Cell::default(),
+            wrapped: Cell::default(),
             count: Cell::default(),
             rare: Cell::default(),
         }
@@ -159,6 +162,16 @@ impl Scope {
     #[inline]
     pub(crate) fn set_around(&self, around: ScopeId) {
         self.around.set(around);
+    }
+
+    /// How many awaits through wrapping wakers there are within it.
+    #[inline]
+    pub(crate) fn wrapped(&self) -> usize {
+        self.wrapped.get()
+    }
+
+    pub(crate) fn set_wrapped(&self, count: usize) {
+        self.wrapped.set(count);
     }
 
     /// Whether the task may be suspended in it: it was polled by the task's latest step, which was in
@@ -412,7 +425,7 @@ impl ScopeSlot {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, CancelledError>> {
-        let Some(OpenScope { lp, scope, .. }) = self.open_here() else {
+        let Some(OpenScope { lp, task, scope }) = self.open_here() else {
             // Another executor's task: there is nothing to catch.
             return poll(cx).map(Ok);
         };
@@ -425,7 +438,11 @@ impl ScopeSlot {
             return Poll::Ready(Err(why));
         }
         scope.note_poll(lp, cx.waker());
-        let inside = lp.step.enter_scope(scope);
+        let around = lp.step.scope();
+        if scope.around() != around {
+            lp.with_task(*task, |head| head.move_scope(scope, around));
+        }
+        let inside = lp.step.enter_scope(scope.id());
         let polled = poll(cx);
         inside.returned();
         match lp.step.take_unwinding() {

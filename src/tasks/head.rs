@@ -13,7 +13,6 @@
 //! | `DONE` | it is over | the step | nothing |
 //! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
 //! | `AWAITS_MORE` | the same of something that is in the rare part | an await | the next step, a drop of the await |
-//! | `AWAITS_WRAPPED` | it may await something through a wrapping waker | an await | nothing |
 //! | `SCOPED` | it has open scopes | a scope | a scope |
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
@@ -43,8 +42,7 @@ pub(super) const PASSING: Flags = 1 << 8;
 pub(super) const SCOPED: Flags = 1 << 9;
 const AWAITS: Flags = 1 << 10;
 pub(super) const AWAITS_MORE: Flags = 1 << 11;
-pub(super) const AWAITS_WRAPPED: Flags = 1 << 12;
-pub(super) const RAISED: Flags = 1 << 13;
+pub(super) const RAISED: Flags = 1 << 12;
 
 /// Something that a task awaits.
 pub(crate) struct Waiter {
@@ -90,6 +88,34 @@ pub(super) struct Rare {
     pub(super) stepped: u64,
     /// The task's own waker, once somebody holds a clone of it.
     waker: Option<StepWaker>,
+}
+
+impl Rare {
+    fn add_wrapped(&mut self, id: u64, waiter: Waiter) -> Option<Waiter> {
+        let old = self.remove_wrapped(id);
+        self.scopes.count_wrapped(waiter.scope, |count| count + 1);
+        self.wrapped.insert(id, waiter);
+        old
+    }
+
+    pub(super) fn remove_wrapped(&mut self, id: u64) -> Option<Waiter> {
+        let waiter = self.wrapped.remove(&id)?;
+        self.scopes.count_wrapped(waiter.scope, |count| count - 1);
+        Some(waiter)
+    }
+
+    /// What is awaited within a scope through wrapping wakers. There may be many that are not; most of
+    /// those in the scope began soon after it was opened, so the search begins there, and ends when
+    /// all are found.
+    pub(super) fn wrapped_within(
+        &self,
+        scope: &Rc<Scope>,
+    ) -> impl Iterator<Item = (&u64, &Waiter)> {
+        let since = self.wrapped.range(scope.opened()..);
+        let all = since.chain(self.wrapped.range(..scope.opened()));
+        all.filter(|(_, waiter)| self.scopes.is_within(waiter.scope, scope))
+            .take(scope.wrapped())
+    }
 }
 
 impl TaskHead {
@@ -226,16 +252,15 @@ impl TaskHead {
     }
 
     pub(crate) fn awaits_wrapped(&self, lp: &LoopState, id: u64, future: AnyRef) {
-        self.set(AWAITS_WRAPPED);
         let scope = lp.step.scope();
         let waiter = Waiter { id, future, scope };
-        let old = self.rare(|rare| rare.wrapped.insert(id, waiter));
+        let old = self.rare(|rare| rare.add_wrapped(id, waiter));
         drop(old);
     }
 
     /// Gives what was forgotten: its drop is user code.
     pub(crate) fn forget_wrapped(&self, id: u64) -> Option<Waiter> {
-        self.rare_if_any(|rare| rare.wrapped.remove(&id)).flatten()
+        self.rare_if_any(|rare| rare.remove_wrapped(id)).flatten()
     }
 
     /// Everything the task awaits now.
@@ -252,11 +277,14 @@ impl TaskHead {
             awaited.extend(first.map(|first| first.future.clone()));
         }
         self.rare_if_any(|rare| {
-            let others = rare.more.iter().chain(rare.wrapped.values());
-            let within = others.filter(|waiter| {
-                target.is_none_or(|target| rare.scopes.is_within(waiter.scope, target))
-            });
-            awaited.extend(within.map(|waiter| waiter.future.clone()));
+            let Some(target) = target else {
+                let others = rare.more.iter().chain(rare.wrapped.values());
+                return awaited.extend(others.map(|waiter| waiter.future.clone()));
+            };
+            let direct = rare.more.iter();
+            let direct = direct.filter(|waiter| rare.scopes.is_within(waiter.scope, target));
+            let wrapped = rare.wrapped_within(target).map(|(_, waiter)| waiter);
+            awaited.extend(direct.chain(wrapped).map(|waiter| waiter.future.clone()));
         });
         awaited
     }

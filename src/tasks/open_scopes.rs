@@ -66,6 +66,21 @@ impl OpenScopes {
         self.path(id).any(|scope| scope.id() == outer.id())
     }
 
+    /// A scope was moved, and is polled inside `around` now.
+    pub(super) fn move_into(&self, scope: &Scope, around: ScopeId) {
+        let moved = scope.wrapped();
+        self.count_wrapped(scope.around(), |count| count - moved);
+        self.count_wrapped(around, |count| count + moved);
+        scope.set_around(around);
+    }
+
+    /// Changes how many awaits through wrapping wakers there are within a scope.
+    pub(super) fn count_wrapped(&self, id: ScopeId, change: impl Fn(usize) -> usize) {
+        for scope in self.path(id) {
+            scope.set_wrapped(change(scope.wrapped()));
+        }
+    }
+
     /// All of them, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Rc<Scope>> {
         self.places.iter().filter(|scope| scope.is_open())

@@ -10,8 +10,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::head::{
-    AWAITS_MORE, AWAITS_WRAPPED, MUST, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare, SCOPED,
-    STARTED,
+    AWAITS_MORE, MUST, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare, SCOPED, STARTED,
 };
 use super::{TaskHead, TaskRef, Waiter};
 use crate::cancellation::{CancelledError, Raise, Scope, ScopeId};
@@ -118,6 +117,12 @@ impl TaskHead {
     pub(crate) fn scope(&self, id: ScopeId) -> Option<Rc<Scope>> {
         self.rare_if_any(|rare| rare.scopes.get(id).cloned())
             .flatten()
+    }
+
+    /// A scope was moved, and is polled inside `around` now.
+    #[cold]
+    pub(crate) fn move_scope(&self, scope: &Scope, around: ScopeId) {
+        self.rare(|rare| rare.scopes.move_into(scope, around));
     }
 
     /// A scope is closed. Gives what was awaited in it: its drop is user code.
@@ -264,7 +269,7 @@ impl TaskHead {
     /// code.
     #[inline]
     pub(crate) fn forget_awaits_within(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {
-        if self.has(AWAITS_MORE | AWAITS_WRAPPED) {
+        if self.has(AWAITS_MORE) || scope.wrapped() > 0 {
             self.forget_awaits_slow(scope)
         } else {
             None
@@ -274,14 +279,11 @@ impl TaskHead {
     #[cold]
     fn forget_awaits_slow(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {
         let (gone, none_left) = self.rare_if_any(|rare| {
-            let is_within = |waiter: &Waiter| rare.scopes.is_within(waiter.scope, scope);
-            let mut gone: Vec<_> = (rare.more)
-                .extract_if(.., |waiter| is_within(waiter))
-                .collect();
-            let wrapped = rare.wrapped.iter();
-            let ids = wrapped.filter_map(|(id, waiter)| is_within(waiter).then_some(*id));
-            let ids: Vec<_> = ids.collect();
-            gone.extend(ids.iter().filter_map(|id| rare.wrapped.remove(id)));
+            let Rare { more, scopes, .. } = rare;
+            let is_within = |waiter: &mut Waiter| scopes.is_within(waiter.scope, scope);
+            let mut gone: Vec<_> = more.extract_if(.., is_within).collect();
+            let ids: Vec<_> = rare.wrapped_within(scope).map(|(id, _)| *id).collect();
+            gone.extend(ids.into_iter().filter_map(|id| rare.remove_wrapped(id)));
             (gone, rare.more.is_empty())
         })?;
         if none_left {

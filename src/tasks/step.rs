@@ -9,7 +9,7 @@ use std::task::Waker;
 use super::head::{DONE, OWN_WAKER, QUEUED};
 use super::waker::StepWaker;
 use super::{MainCoroutine, NoMain, TaskHead, TaskRef};
-use crate::cancellation::{CancelledError, Scope, ScopeId};
+use crate::cancellation::{CancelledError, ScopeId};
 use crate::event_loop::LoopState;
 
 /// Part of a [`LoopState`].
@@ -132,9 +132,8 @@ impl StepState {
 
     /// A scope begins to be polled; until what this gives is dropped.
     #[inline]
-    pub(crate) fn enter_scope(&self, scope: &Scope) -> InScope<'_> {
-        let outer = self.scope.replace(scope.id());
-        scope.set_around(outer);
+    pub(crate) fn enter_scope(&self, scope: ScopeId) -> InScope<'_> {
+        let outer = self.scope.replace(scope);
         InScope {
             step: self,
             outer,

@@ -501,6 +501,55 @@ fn timeouts_in_a_futures_unordered_expire_each_for_itself() {
     assert_eq!(event_loop.time(), ms(30));
 }
 
+/// Twenty thousand timeouts in one `FuturesUnordered`: what one costs does not grow with their number,
+/// or this would take minutes.
+#[test]
+fn twenty_thousand_timeouts_in_a_futures_unordered() {
+    const MANY: u64 = 20_000;
+    let event_loop = virtual_loop();
+    let results = event_loop.run_until_complete(async {
+        let (delay, length) = (|n| 51 + 2 * (n % 10), |n| 2 * (n % 75));
+        let work = |n: u64| timeout(ms(delay(n)), sleep(ms(length(n))));
+        let mut all: FuturesUnordered<_> = (0..MANY).map(work).collect();
+        let mut in_time = 0;
+        while let Some(result) = all.next().await {
+            in_time += u64::from(result.is_ok());
+        }
+        in_time
+    });
+    let expected = (0..MANY)
+        .filter(|n| 2 * (n % 75) < 51 + 2 * (n % 10))
+        .count() as u64;
+    assert_eq!(results.unwrap(), expected);
+}
+
+/// What a timeout runs by reference is not awaited any more when that is over, though it is still there.
+#[test]
+fn expired_timeout_forgets_what_it_ran_by_reference() {
+    let event_loop = virtual_loop();
+    let task = event_loop.create_task(async {
+        let mut all = FuturesUnordered::new();
+        all.push(async {
+            let mut child =
+                create_task(async { while catch_cancel(sleep(ms(900))).await.is_err() {} });
+            let late = select(
+                Box::pin(timeout(ms(10), &mut child)),
+                Box::pin(sleep(ms(20))),
+            );
+            drop(late.await);
+            // The child has declined once; nothing of the timeout is left to ask it again.
+            let other = catch_cancel(sleep(ms(100))).await.is_err();
+            (child.cancelling(), other)
+        });
+        all.next().await.unwrap()
+    });
+    let handle = task.handle();
+    event_loop.call_at(ms(50), move || {
+        handle.cancel();
+    });
+    assert_eq!(event_loop.run_until_complete(task).unwrap(), (1, true));
+}
+
 /// A future of another crate is dropped at the deadline.
 #[test]
 fn foreign_future_is_dropped_at_the_deadline() {
