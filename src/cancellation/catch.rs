@@ -29,6 +29,10 @@ use super::{CancelledError, ScopeSlot};
 /// raised at the innermost ones. It is delivered once; what is awaited after that runs normally, until
 /// somebody cancels again. Dropping it drops `inner`.
 ///
+/// What is asked to stop is, first of all, what the task awaits of this crate. A scope around nothing but
+/// futures of other crates catches at once if there is nothing of this crate to ask; beside a branch of a
+/// `join!` that takes the request it is not reached by that.
+///
 /// Awaited from an executor that is not a callsoon loop, it catches nothing.
 ///
 /// # Panics

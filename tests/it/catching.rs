@@ -426,6 +426,31 @@ fn cancel_raised_at_a_scope_that_select_drops_is_raised_again() {
     log.expect(&["true", "true"]);
 }
 
+/// Of two branches one awaits something of ours, which takes the cancel; what the other one awaits is
+/// another crate's, and that scope catches the next cancel.
+#[test]
+fn foreign_branch_is_reached_when_nothing_else_takes_the_cancel() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    let (ours, foreign) = (log.clone(), log.clone());
+    let (_sender, receiver) = futures::channel::oneshot::channel::<()>();
+    let task = event_loop.create_task(async move {
+        let ours = async move {
+            assert!(catch_cancel(sleep(ms(900))).await.is_err());
+            ours.push(format_args!("ours {:?}", get_running_loop().time()));
+        };
+        let foreign = async move {
+            assert!(catch_cancel(receiver).await.is_err());
+            foreign.push(format_args!("foreign {:?}", get_running_loop().time()));
+        };
+        futures::join!(ours, foreign)
+    });
+    for when in [10, 20] {
+        cancel_at(&event_loop, ms(when), &task.handle());
+    }
+    event_loop.run_until_complete(task).unwrap();
+    log.expect(&["ours 10ms", "foreign 20ms"]);
+}
+
 /// What runs in a scope cancels its task as it is dropped by a catch: that is a request of its own.
 #[test]
 fn drop_in_a_scope_that_cancels_its_task_is_met_at_the_next_wait() {

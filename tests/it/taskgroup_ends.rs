@@ -140,6 +140,27 @@ fn panic_of_the_body_cancels_the_children_and_goes_on() {
     }
 }
 
+/// P14: a child that panics in its drop, while the group cancels it, is a child that panics.
+#[test]
+fn child_that_panics_as_it_is_cancelled_makes_the_group_panic() {
+    let event_loop = virtual_loop();
+    let task = event_loop.create_task(TaskGroup::run(async |group| {
+        group.create_task(async {
+            let _bomb = OnDrop::new(|| panic!("bomb"));
+            pending::<()>().await;
+        });
+        yield_now().await;
+        fails("body").await
+    }));
+    let outcome: Result<Result<Result<(), Failed>, _>, _> =
+        event_loop.run_until_complete(task.outcome());
+    assert_eq!(
+        outcome.unwrap().unwrap_err().panic().unwrap().message(),
+        "bomb"
+    );
+    assert!(event_loop.all_tasks().is_empty());
+}
+
 /// P14: the errors that a panic keeps from coming out are reported.
 #[test]
 fn errors_beside_a_panic_are_reported() {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use callsoon::{
@@ -499,6 +500,37 @@ fn timeouts_in_a_futures_unordered_expire_each_for_itself() {
     ];
     assert_eq!(results.unwrap(), (expected.to_vec(), 0));
     assert_eq!(event_loop.time(), ms(30));
+}
+
+/// A thousand timeouts in each other expire together: the outermost reports, the others pass it on.
+#[test]
+fn thousand_nested_timeouts_that_expire_together_report_once() {
+    type Nested = Pin<Box<dyn Future<Output = u32>>>;
+    // The stack is for the polls, which nest as deep as the futures do.
+    let thread = std::thread::Builder::new().stack_size(64 << 20);
+    let test = || {
+        let event_loop = virtual_loop();
+        let mut nested: Nested = Box::pin(async {
+            sleep(ms(90)).await;
+            0
+        });
+        for _ in 0..1_000 {
+            nested = Box::pin(async {
+                let result = timeout(ms(10), nested).await;
+                result.map_or(1, |reports| reports * 2)
+            });
+        }
+        let task = event_loop.create_task(async {
+            let reports = nested.await;
+            (reports, current_task().unwrap().cancelling())
+        });
+        assert_eq!(event_loop.run_until_complete(task).unwrap(), (1, 0));
+        assert_eq!(
+            (event_loop.time(), event_loop.next_deadline()),
+            (ms(10), None)
+        );
+    };
+    thread.spawn(test).unwrap().join().unwrap();
 }
 
 /// Twenty thousand timeouts in one `FuturesUnordered`: what one costs does not grow with their number,
