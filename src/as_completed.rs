@@ -16,6 +16,7 @@ use crate::errors::TimeoutError;
 use crate::event_loop::{LoopHandle, LoopState, Run, TimerHandle, current};
 use crate::futures::{
     AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
+    distinct, retain,
 };
 use crate::tasks::{Stepper, Task};
 use crate::wait::Waitable;
@@ -26,8 +27,9 @@ use crate::wait::Waitable;
 /// apart, and awaiting one costs no turn. Of bare coroutines, make tasks first:
 /// `as_completed(coroutines.map(create_task))`, or call [`as_completed_coroutines`].
 ///
-/// *From asyncio:* `async for task in asyncio.as_completed(tasks)`. Differences: a handle that is passed
-/// twice comes back twice. The time limit is [`timeout`](AsCompleted::timeout).
+/// *From asyncio:* `async for task in asyncio.as_completed(tasks)`. The time limit is
+/// [`timeout`](AsCompleted::timeout). Of several handles of one future the first comes back, and the
+/// others are dropped. Differences: a [`next`](AsCompleted::next) that is cancelled counts for nothing.
 ///
 /// *Order:* a handle is given out two turns after it was done, to a task that waits for it; one that was
 /// done from the start, two turns from now.
@@ -39,7 +41,7 @@ use crate::wait::Waitable;
 ///
 /// # Panics
 ///
-/// If the futures are of different loops.
+/// If the futures are of different loops, or if one is done and their loop is closed.
 ///
 /// # Examples
 ///
@@ -168,9 +170,13 @@ pub struct AsCompleted<W> {
 
 impl<W: Waitable> AsCompleted<W> {
     #[track_caller]
-    fn begin(handles: Vec<W>) -> Self {
+    fn begin(mut handles: Vec<W>) -> Self {
         let waited = handles.iter().map(Waitable::to_waited);
-        let futures: Vec<AnyRef> = waited.map(|waited| waited.any()).collect();
+        let mut futures: Vec<AnyRef> = waited.map(|waited| waited.any()).collect();
+        if let Some(first) = distinct(&futures) {
+            retain(&mut futures, &first);
+            retain(&mut handles, &first);
+        }
         for future in &futures {
             assert_same_loop(&futures[0], future);
         }

@@ -13,7 +13,7 @@ use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
 use crate::event_loop::{Awaitable, Awaited, LoopHandle, LoopState, Run};
 use crate::futures::{
-    AnyFuture, AnyRef, AwaitDone, Base, Future, FutureCore, FutureRef, Inner, Listener,
+    AnyFuture, AnyRef, AwaitDone, Base, Failure, Future, FutureCore, FutureRef, Inner, Listener,
     ListenerRef, OwnedFuture, Shared, State, downcast, flat_drop, looked_at,
 };
 use crate::tasks::{Payload, Stepper};
@@ -94,6 +94,7 @@ pub fn shield<A: Awaitable>(awaitable: A) -> OwnedFuture<A::Output> {
         shared: Shared::new(lp, Location::caller()),
         inner: Cell::new(None),
         failed_by_cancellation: Cell::new(false),
+        failure: inner.failure(),
     });
     cell.shared.base.lets_go.set(true);
     let outer = OwnedFuture::new(Future::new(cell.clone()));
@@ -115,6 +116,8 @@ struct ShieldCell<T: 'static> {
     inner: Cell<Option<Awaited<T>>>,
     /// It has ended as a gather did that was cancelled.
     failed_by_cancellation: Cell<bool>,
+    /// What is a failure inside is one here: it is reported if nobody looks at it.
+    failure: Failure<T>,
 }
 
 impl<T: 'static> ShieldCell<T> {
@@ -123,6 +126,11 @@ impl<T: 'static> ShieldCell<T> {
         let Some(inner) = self.inner.take() else {
             return;
         };
+        if !self.shared.is_pending() {
+            // Somebody has completed it by hand. The result stays where it is.
+            looked_at(&*inner.any());
+            return self.shared.base.lp.drop_user(inner);
+        }
         (self.failed_by_cancellation).set(inner.any().failed_by_cancellation());
         // Cloning and mapping is user code, which may panic: that ends the shield as well.
         let result = catch_unwind(AssertUnwindSafe(|| inner.get()));
@@ -237,14 +245,15 @@ impl<T: 'static> FutureCore<T> for ShieldCell<T> {
     fn shared(&self) -> &Shared<T> {
         &self.shared
     }
+
+    fn failure(&self) -> Failure<T> {
+        self.failure
+    }
 }
 
 impl<T: 'static> Drop for ShieldCell<T> {
     fn drop(&mut self) {
-        let context = self
-            .shared
-            .unobserved_panic("shield panic was never retrieved");
-        if let Some(context) = context {
+        if let Some(context) = self.shared.unobserved("shield", self.failure) {
             self.shared.base.lp.report(&context);
         }
     }

@@ -1,6 +1,7 @@
 //! [`Awaitable`]: what a loop can run until it is complete, and what can be gathered.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::mem;
 use std::pin::pin;
@@ -8,15 +9,15 @@ use std::task::{Context, Poll, Waker};
 
 use super::LoopHandle;
 use crate::errors::ResultError;
-use crate::futures::{AnyRef, Future, ListenerRef, OwnedFuture};
+use crate::futures::{AnyRef, Failure, Future, FutureHandle, ListenerRef, OwnedFuture};
 use crate::tasks::Task;
 
 /// A task, a future, a bare coroutine, or a reference to a task or future: whatever
 /// [`run_until_complete`](crate::EventLoop::run_until_complete), [`gather`](crate::gather()) and
 /// [`shield`](crate::shield()) take.
 ///
-/// Of its own kinds the crate takes what they stand for; any other `std::future::Future` is a
-/// coroutine and becomes a task. An owner ([`Task`], [`OwnedFuture`]) gives its result away, a
+/// Of its own kinds ([`FutureHandle`] is one) the crate takes what they stand for; any other
+/// `std::future::Future` is a coroutine and becomes a task. An owner ([`Task`], [`OwnedFuture`]) gives its result away, a
 /// reference gives a clone, and so does a [`Future`] unless it is the last handle. To keep a task
 /// whose result is not `Clone`, pass [`task.take()`](Future::take).
 ///
@@ -269,6 +270,16 @@ impl<T: 'static> Awaited<T> {
         }
     }
 
+    /// How to tell whether a result that nobody looked at has to be reported.
+    pub(crate) fn failure(&self) -> Failure<T> {
+        match &self.0 {
+            Source::Fresh(future) | Source::Owned(future) | Source::Common { future, .. } => {
+                future.core().failure()
+            }
+            _ => |_| None,
+        }
+    }
+
     /// Moves it out and leaves nothing in its place.
     pub(crate) fn take(&mut self) -> Self {
         let gone = Source::Gone(self.any());
@@ -346,6 +357,57 @@ impl<T: 'static, U: 'static, F: FnOnce(T) -> U> Mapped<U> for Map<T, F> {
     }
 }
 
+/// A future without its type. Awaiting that gives nothing, however it ends.
+struct Untyped {
+    future: FutureHandle,
+    /// While something listens to it.
+    registration: Cell<Option<u64>>,
+}
+
+impl Untyped {
+    fn awaited(future: FutureHandle) -> Awaited<()> {
+        Awaited(Source::Mapped(Box::new(Self {
+            future,
+            registration: Cell::new(None),
+        })))
+    }
+}
+
+impl Mapped<()> for Untyped {
+    fn any(&self) -> AnyRef {
+        self.future.any().clone()
+    }
+
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
+    fn listen(&self, id: u64, listener: ListenerRef) {
+        self.registration.set(Some(id));
+        self.future.any().listen(id, listener);
+    }
+
+    fn keep_listening(&self) {
+        self.registration.set(None);
+    }
+
+    fn error(&self) -> Option<ResultError> {
+        None
+    }
+
+    fn get(self: Box<Self>) -> Result<(), ResultError> {
+        Ok(())
+    }
+}
+
+impl Drop for Untyped {
+    fn drop(&mut self) {
+        if let Some(id) = self.registration.get() {
+            self.future.any().remove_callback(id);
+        }
+    }
+}
+
 /// Of a reference: a clone.
 fn copy<T: Clone + 'static>(future: Future<T>) -> Result<T, ResultError> {
     future.keep_listening();
@@ -397,6 +459,14 @@ where
             let get = poll::<F>;
             return Awaited(Source::Common { future, get });
         }
+        if let Some(future) = any.downcast_mut::<Option<FutureHandle>>() {
+            let future = future.take().expect("just put there");
+            let mut awaited = Some(Untyped::awaited(future));
+            let any: &mut dyn Any = &mut awaited;
+            let awaited = any.downcast_mut::<Option<Awaited<F::Output>>>();
+            return (awaited.and_then(Option::take))
+                .expect("it gives nothing, as awaiting it does");
+        }
         let coroutine = slot.take().expect("not taken above");
         Awaited(Source::Fresh(
             event_loop.create_task(coroutine).into_shared(),
@@ -410,7 +480,8 @@ where
         let future = task
             .or(owned.map(|owned| &**owned))
             .or(any.downcast_ref::<Future<F::Output>>());
-        future.map(Future::get_loop)
+        let untyped = any.downcast_ref::<FutureHandle>();
+        (future.map(Future::get_loop)).or_else(|| untyped.map(FutureHandle::get_loop))
     }
 }
 
@@ -432,3 +503,16 @@ macro_rules! by_reference {
 }
 
 by_reference!(Task, Future, OwnedFuture);
+
+/// There is nothing to clone but the handle.
+impl Awaitable for &FutureHandle {
+    type Output = ();
+
+    fn into_awaited(self, _event_loop: &LoopHandle) -> Awaited<()> {
+        Untyped::awaited(self.clone())
+    }
+
+    fn bound_loop(&self) -> Option<LoopHandle> {
+        Some(self.get_loop())
+    }
+}

@@ -336,7 +336,7 @@ impl LoopState {
             offers.extend(awaited.map(|future| (future, Some(why.clone()))));
         }
         if !self.offering.replace(true) {
-            let _done = ResetOnDrop(&self.offering);
+            let _done = Offering(self);
             loop {
                 let next = self.offers.borrow_mut().pop();
                 match next {
@@ -470,10 +470,18 @@ impl<R: Run + ?Sized> Drop for Discard<'_, R> {
     }
 }
 
-struct ResetOnDrop<'a>(&'a Cell<bool>);
+/// Somebody works off the offers, until this is dropped.
+struct Offering<'a>(&'a LoopState);
 
-impl Drop for ResetOnDrop<'_> {
+impl Drop for Offering<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.offering.set(false);
+        // There are some left only after a panic, of a loop that is closed.
+        let left = self.0.offers.take();
+        for (by, _) in left.iter().filter(|(_, why)| why.is_none()) {
+            if let Some(head) = by.task() {
+                head.end_passing();
+            }
+        }
     }
 }

@@ -77,7 +77,14 @@ pub(crate) trait AnyFuture {
 /// A future with a result of type `T`.
 pub(crate) trait FutureCore<T>: AnyFuture {
     fn shared(&self) -> &Shared<T>;
+    /// How to tell whether a result that nobody looked at has to be reported.
+    fn failure(&self) -> Failure<T> {
+        |_| None
+    }
 }
+
+/// Describes a result if it is a failure.
+pub(crate) type Failure<T> = fn(T) -> Option<ExceptionContext>;
 
 /// What every future has.
 pub(crate) struct Base {
@@ -416,18 +423,20 @@ impl<T: 'static> Shared<T> {
         }
     }
 
-    /// Describes a panic that nobody has looked at; the last handle is gone.
-    pub(crate) fn unobserved_panic(&self, message: &'static str) -> Option<ExceptionContext> {
+    /// Describes a panic, or a result that is a failure, that nobody has looked at; the last handle is
+    /// gone. `what` it is that panicked.
+    pub(crate) fn unobserved(&self, what: &str, failure: Failure<T>) -> Option<ExceptionContext> {
         if self.base.observed.get() {
             return None;
         }
-        match &*self.inner.borrow() {
-            Inner::Panicked(panic) => {
-                let context = ExceptionContext::new(message).with_panic(panic.clone());
-                Some(context.with_site(self.base.site))
+        let context = match self.with_result(|outcome| outcome.err().cloned()) {
+            None => failure(self.take_if_ready()?)?,
+            Some(ResultError::Panicked(panic)) => {
+                ExceptionContext::new(format!("{what} panic was never retrieved")).with_panic(panic)
             }
-            _ => None,
-        }
+            Some(_) => return None,
+        };
+        Some(context.with_site(self.base.site))
     }
 
     /// How many callbacks wait, for `Debug`.

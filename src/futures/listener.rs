@@ -7,8 +7,9 @@
 //! A gather is a future itself, and what it takes a cancellation for are its [`Members`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
 
 use super::{AnyFuture, AnyRef, State};
@@ -104,6 +105,28 @@ pub(crate) fn looked_at(future: &dyn AnyFuture) {
     if future.state() == State::Ready {
         future.base().observed.set(true);
     }
+}
+
+/// For each of the futures whether it is the first of its kind; `None` if no future occurs twice.
+pub(crate) fn distinct(futures: &[AnyRef]) -> Option<Vec<bool>> {
+    let addresses = || {
+        let each = futures.iter();
+        each.map(|future| ptr::from_ref::<dyn AnyFuture>(&**future).cast::<()>())
+    };
+    let mut sorted: Vec<_> = addresses().collect();
+    // Usually they are in order already.
+    sorted.sort_unstable();
+    if sorted.windows(2).all(|pair| pair[0] != pair[1]) {
+        return None;
+    }
+    let mut seen = HashSet::new();
+    Some(addresses().map(|address| seen.insert(address)).collect())
+}
+
+/// Leaves those of `list` for which `keep` has a `true` at their place.
+pub(crate) fn retain<T>(list: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    list.retain(|_| *keep.next().expect("there is one for each"));
 }
 
 /// A future that stands for several others, and passes a cancellation on to them.

@@ -24,7 +24,7 @@ pub use self::outcome::Outcome;
 pub use self::owned::OwnedFuture;
 
 pub(crate) use self::core::{
-    AnyFuture, AnyRef, Base, FutureCore, FutureRef, Inner, Promise, Shared, State,
+    AnyFuture, AnyRef, Base, Failure, FutureCore, FutureRef, Inner, Promise, Shared, State,
     assert_same_loop, downcast, same,
 };
 
@@ -32,7 +32,8 @@ pub(crate) use self::describe::{Brief, describe};
 pub(crate) use self::flat_drop::flat_drop;
 pub(crate) use self::handle::AwaitDone;
 pub(crate) use self::listener::{
-    Listener, ListenerRef, Listening, Members, Takers, Told, any_accepts, looked_at,
+    Listener, ListenerRef, Listening, Members, Takers, Told, any_accepts, distinct, looked_at,
+    retain,
 };
 
 use crate::cancellation::CancelledError;

@@ -20,7 +20,7 @@ use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
 use crate::event_loop::{ExceptionContext, LoopHandle, LoopState, Run};
 use crate::futures::{
-    AnyFuture, AnyRef, AwaitDone, Base, Future, FutureCore, FutureRef, Inner, Listener,
+    AnyFuture, AnyRef, AwaitDone, Base, Failure, Future, FutureCore, FutureRef, Inner, Listener,
     ListenerRef, Members, OwnedFuture, Shared, State, Takers, Told, any_accepts, assert_same_loop,
     downcast, flat_drop, looked_at,
 };
@@ -119,6 +119,11 @@ where
     /// The latest cancellation that was passed on to the children.
     requested: Cell<Option<CancelledError>>,
     takers: Takers,
+    /// A child's result is being looked at, with code of the user's, and the children are out of their
+    /// place.
+    looking: Cell<bool>,
+    /// A cancellation that came meanwhile.
+    late: Cell<Option<CancelledError>>,
 }
 
 /// Makes a gather of children that have been turned into futures.
@@ -136,6 +141,8 @@ where
         left: Cell::new(children.len()),
         requested: Cell::new(None),
         takers: Takers::default(),
+        looking: Cell::new(false),
+        late: Cell::new(None),
     });
     cell.shared.base.lets_go.set(true);
     let future = OwnedFuture::new(Future::new(cell.clone()));
@@ -193,7 +200,9 @@ where
             return;
         };
         // What is awaited through a `map` of the user's may panic.
+        self.looking.set(true);
         let ended = self.caught(|| G::ended_by(&mut children, index).transpose());
+        self.looking.set(false);
         match ended.transpose() {
             Some(ended) => self.complete(ended, Some(children)),
             None => {
@@ -201,7 +210,10 @@ where
                 if !self.is_wanted() {
                     // It may have changed meanwhile.
                     self.let_go();
-                } else if self.left.get() == 0 {
+                } else if let Some(why) = self.late.take() {
+                    self.clone().cancel(why);
+                }
+                if self.left.get() == 0 {
                     self.all_done();
                 }
             }
@@ -349,6 +361,11 @@ where
         if !self.accepts_cancel() {
             return false;
         }
+        if self.looking.get() {
+            // They hear of it as soon as they are back.
+            self.late.set(Some(why));
+            return true;
+        }
         let mut members = Vec::new();
         while let Some(member) = self.member(members.len()) {
             members.push(member);
@@ -358,7 +375,7 @@ where
     }
 
     fn accepts_cancel(&self) -> bool {
-        self.shared.is_pending() && any_accepts(self)
+        self.shared.is_pending() && (self.looking.get() && self.left.get() > 0 || any_accepts(self))
     }
 
     fn notify(
@@ -387,6 +404,9 @@ where
     }
 
     fn members(&self) -> Option<&dyn Members> {
+        if self.looking.get() {
+            return None;
+        }
         Some(self)
     }
 
@@ -419,6 +439,10 @@ where
     fn shared(&self) -> &Shared<G::Output> {
         &self.shared
     }
+
+    fn failure(&self) -> Failure<G::Output> {
+        G::unobserved
+    }
 }
 
 impl<C, G> Drop for GatherCell<C, G>
@@ -427,18 +451,8 @@ where
     G: Gathering<C>,
 {
     fn drop(&mut self) {
-        let base = &self.shared.base;
-        let context = match self.shared.state() {
-            State::Ready if !base.observed.get() => {
-                let error = self.shared.take_result().ok().and_then(G::unobserved);
-                error.map(|context| context.with_site(base.site))
-            }
-            _ => self
-                .shared
-                .unobserved_panic("gather panic was never retrieved"),
-        };
-        if let Some(context) = context {
-            base.lp.report(&context);
+        if let Some(context) = self.shared.unobserved("gather", G::unobserved) {
+            self.shared.base.lp.report(&context);
         }
     }
 }

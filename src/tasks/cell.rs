@@ -19,8 +19,8 @@ use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{ExceptionContext, LoopState, Run};
 use crate::futures::{
-    self, AnyFuture, AnyRef, AwaitDone, Base, FutureCore, FutureRef, Inner, ListenerRef, Shared,
-    State,
+    self, AnyFuture, AnyRef, AwaitDone, Base, Failure, FutureCore, FutureRef, Inner, ListenerRef,
+    Shared, State,
 };
 
 pub(crate) type TaskRef = Pin<Rc<dyn AnyTask>>;
@@ -297,24 +297,9 @@ where
 impl<B: Body, K: Kind<B::Output>> TaskCell<B, K> {
     /// Reports a panic or an error that nobody has looked at; the last handle is gone.
     fn report_unobserved(&self) {
-        let base = &self.shared.base;
-        if base.observed.get() {
-            return;
-        }
-        let context = match self.shared.state() {
-            State::Panicked => self.shared.with_result(|outcome| match outcome {
-                Err(crate::ResultError::Panicked(panic)) => Some(
-                    ExceptionContext::new("task panic was never retrieved")
-                        .with_panic(panic.clone()),
-                ),
-                _ => None,
-            }),
-            State::Ready => self.shared.take_result().ok().and_then(K::unobserved),
-            _ => None,
-        };
-        if let Some(context) = context {
+        if let Some(context) = self.shared.unobserved("task", K::unobserved) {
             let context = context.with_task_name(self.head.name());
-            base.lp.report(&context.with_site(base.site));
+            self.shared.base.lp.report(&context);
         }
     }
 }
@@ -480,5 +465,9 @@ where
 {
     fn shared(&self) -> &Shared<B::Output> {
         &self.shared
+    }
+
+    fn failure(&self) -> Failure<B::Output> {
+        K::unobserved
     }
 }

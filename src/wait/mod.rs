@@ -18,6 +18,7 @@ pub use self::waitable::{Waitable, Waited};
 use crate::event_loop::{LoopState, Run, TimerHandle, current};
 use crate::futures::{
     AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
+    distinct, retain,
 };
 use crate::tasks::{Payload, Stepper};
 
@@ -104,10 +105,9 @@ impl<T> fmt::Debug for ReturnWhen<T> {
 /// What comes back are the handles that went in, both times in their order. Nothing is cancelled, and
 /// nothing is raised when the time is over: then fewer are done than one asked for.
 ///
-/// *From asyncio:* `asyncio.wait()`. Differences:
-///
-/// * both lists are in the order of the arguments, where asyncio's sets have none;
-/// * a handle that is passed twice comes back twice.
+/// *From asyncio:* `asyncio.wait()`. Differences: both lists are in the order of the arguments, where
+/// asyncio's sets have none. Of several handles of one future the first comes back, and the others are
+/// dropped.
 ///
 /// *Order:* the task goes on two turns after the one that decided it was done; if that was so from the
 /// start, two turns from now. By then more may be done, and they are all in the first list.
@@ -173,9 +173,14 @@ pub fn wait<I>(
 where
     I: IntoIterator<Item: Waitable>,
 {
-    let handles: Vec<I::Item> = handles.into_iter().collect();
-    let waited: Vec<_> = handles.iter().map(Waitable::to_waited).collect();
-    let futures: Vec<AnyRef> = waited.iter().map(Waited::any).collect();
+    let mut handles: Vec<I::Item> = handles.into_iter().collect();
+    let mut waited: Vec<_> = handles.iter().map(Waitable::to_waited).collect();
+    let mut futures: Vec<AnyRef> = waited.iter().map(Waited::any).collect();
+    if let Some(first) = distinct(&futures) {
+        retain(&mut futures, &first);
+        retain(&mut waited, &first);
+        retain(&mut handles, &first);
+    }
     assert!(!futures.is_empty(), "there is nothing to wait for");
     for future in &futures {
         assert_same_loop(&futures[0], future);

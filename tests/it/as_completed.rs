@@ -381,3 +381,39 @@ fn what_only_the_stream_holds_goes_with_it() {
     assert!(!format!("{one:?} {two:?}").contains("cb="));
     let _: [Future<()>; 2] = [one, two];
 }
+
+/// W18.
+#[test]
+fn the_same_future_twice_comes_once() {
+    run(async {
+        let (one, two) = (done_future(1), done_future(2));
+        let all = as_completed([&two, &one, &two, &one]);
+        assert_eq!(all.size_hint(), (2, Some(2)));
+        let order: Vec<_> = all.then(|future| future.clone()).collect().await;
+        assert_eq!(order, [2, 1]);
+    });
+}
+
+/// The loop goes while the stream is waited for, and while nobody waits.
+#[test]
+fn a_stream_whose_loop_is_closed_leaks_nothing() {
+    for awaited in [false, true] {
+        let (event_loop, drops) = (virtual_loop(), Drops::new());
+        let guard = drops.guard();
+        let task = event_loop.create_task(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        });
+        let mut all = as_completed([task]).timeout(ms(5));
+        if awaited {
+            let waits = event_loop.create_task(async move { all.next().await.is_some() });
+            turn(&event_loop);
+            event_loop.close();
+            assert!(!waits.done());
+        } else {
+            event_loop.close();
+            drop(all);
+        }
+        assert_eq!(drops.count(), 1);
+    }
+}

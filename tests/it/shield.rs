@@ -406,3 +406,83 @@ fn an_error_that_came_before_the_cancel_is_not_reported() {
     drop(shielded);
     log.expect(&[]);
 }
+
+/// F18 through a shield: an error of a try task that nobody looks at is reported, once, with the shield.
+#[test]
+fn an_error_that_nobody_takes_out_of_the_shield_is_reported() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    reports_to(&event_loop, &log);
+    let fails = || event_loop.create_try_task(async { Err::<(), _>("an error") });
+    let (task, nested) = (fails(), shield(shield(fails())));
+    let shielded = shield(&task);
+    let looked_at = shield(fails());
+    settle(&event_loop);
+    drop(task);
+    assert_eq!(looked_at.exception().unwrap(), Some("an error"));
+    drop(looked_at);
+    log.expect(&[]);
+    drop(shielded);
+    log.expect(&["task error was never retrieved"]);
+    drop(nested);
+    log.expect(&["task error was never retrieved"]);
+}
+
+/// What is completed by hand stays so, and what is inside keeps its result.
+#[test]
+fn a_shield_may_be_completed_by_hand() {
+    let event_loop = virtual_loop();
+    let task = event_loop.create_task(async { 1 });
+    let inside = Future::clone(&task);
+    let shielded = shield(task);
+    shielded.set_result(2).unwrap();
+    settle(&event_loop);
+    assert_eq!(shielded.take_result().unwrap(), 2);
+    assert_eq!(inside.take_result().unwrap(), 1);
+}
+
+/// C4 up to a shield: what is outside of it unwinds, one turn a level; inside nothing is heard.
+#[test]
+fn a_cancel_through_five_levels_stops_at_the_shield() {
+    fn level(log: Turns, n: u8) -> futures::future::LocalBoxFuture<'static, ()> {
+        Box::pin(async move {
+            let inner = match n {
+                0 => create_future().take(),
+                3 => shield(level(log.clone(), n - 1)),
+                _ => create_task(level(log.clone(), n - 1)).take(),
+            };
+            let why = catch_cancel(inner).await.unwrap_err();
+            log.push(format_args!("level {n}"));
+            why.reraise().await
+        })
+    }
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    log.run(&event_loop, async move {
+        let outermost = create_task(level(events.clone(), 5));
+        for _ in 0..7 {
+            yield_now().await;
+        }
+        outermost.cancel();
+        assert!(outermost.outcome().await.is_err());
+        events.push("main");
+    });
+    log.expect(&["8 level 3", "9 level 4", "10 level 5", "11 main"]);
+}
+
+/// Everything goes with the loop, or with the handle.
+#[test]
+fn a_shield_whose_loop_is_closed_stays_pending_and_leaks_nothing() {
+    let (event_loop, drops) = (virtual_loop(), Drops::new());
+    let (guard, inside) = (drops.guard(), drops.guard());
+    let task = event_loop.create_task(async move {
+        let _guard = inside;
+        pending::<()>().await;
+    });
+    let shielded = shield(task);
+    shielded.add_done_callback(move |_| drop(guard));
+    settle(&event_loop);
+    drop(event_loop);
+    assert!(!shielded.done());
+    drop(shielded);
+    assert_eq!(drops.count(), 2);
+}

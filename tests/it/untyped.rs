@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::future::pending;
 
 use callsoon::{
-    Future, FutureHandle, ResultError, create_future, create_task, gather, run, shield, yield_now,
+    Future, FutureHandle, ResultError, all_tasks, create_future, create_task, gather,
+    gather_outcomes, run, shield, yield_now,
 };
 
 use crate::support::{Drops, Log, Turns, settle, turn, virtual_loop};
@@ -177,4 +178,62 @@ fn it_cancels() {
         assert!(handle.cancelled() && !handle.cancel());
         assert_eq!(task.outcome().await.unwrap_err().message(), Some("why"));
     });
+}
+
+/// G3, G13, S3, R5: a gather, a shield and a run take it for what it is, and make no task of it. How it
+/// ends is of no interest.
+#[test]
+fn a_gather_of_handles_makes_no_tasks() {
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    log.run(&event_loop, async move {
+        let (done, cancelled) = (create_future(), create_future::<u8>());
+        done.set_result(1).unwrap();
+        cancelled.cancel();
+        let handles = vec![FutureHandle::from(done), FutureHandle::from(cancelled)];
+        gather(&handles).await;
+        events.push("both were done");
+
+        let (number, text) = (create_future(), create_task(async { "text" }));
+        let all = gather(vec![FutureHandle::from(&number), FutureHandle::from(&text)]);
+        let shielded = shield(FutureHandle::from(&text));
+        shielded.add_done_callback(events.done("shield"));
+        number.set_result(2).unwrap();
+        all.await;
+        events.push("both are done");
+        assert_eq!(all_tasks().len(), 1);
+        let broken = create_task(async { panic!("boom") });
+        assert!(gather_outcomes([FutureHandle::from(&broken)]).await[0].is_ok());
+        assert!(broken.outcome().await.is_err());
+    });
+    log.expect(&["0 both were done", "3 both are done", "3 shield done"]);
+    let future = event_loop.create_future();
+    future.set_result(1).unwrap();
+    let turns = Log::new();
+    event_loop.call_soon(turns.event("first"));
+    let in_second = turns.event("second");
+    event_loop.call_soon(move || drop(callsoon::call_soon(in_second)));
+    let handle = FutureHandle::from(future);
+    event_loop.run_until_complete(handle).unwrap();
+    turns.expect(&["first"]);
+}
+
+/// G8: a cancellation goes to the futures themselves. Dropping the gather takes its callbacks back.
+#[test]
+fn a_gather_of_handles_is_cancelled_and_dropped_like_any_other() {
+    let event_loop = virtual_loop();
+    let (one, two) = (
+        event_loop.create_future::<u8>(),
+        event_loop.create_future::<u8>(),
+    );
+    let handles = [FutureHandle::from(&one), FutureHandle::from(&two)];
+    let all = gather(&handles);
+    assert!(format!("{one:?}").contains("cb=[1]"));
+    drop(all);
+    assert!(!format!("{one:?} {two:?}").contains("cb="));
+    let all = gather(handles);
+    assert!(all.cancel());
+    assert!(one.cancelled() && two.cancelled());
+    settle(&event_loop);
+    assert!(all.cancelled());
 }

@@ -441,12 +441,17 @@ fn futures_of_two_loops_are_refused() {
     drop(wait(futures, AllCompleted, None));
 }
 
+/// Of several handles of one future the first comes back: asyncio's sets have it once.
 #[test]
-fn the_same_handle_twice_comes_back_twice() {
+fn the_same_future_twice_comes_back_once() {
     run(async {
-        let future = done_future(1);
-        let (done, _) = wait([&future, &future], AllCompleted, None).await;
-        assert_eq!(done.len(), 2);
+        let (future, other) = (done_future(1), create_future());
+        let handles = [future.clone(), other.clone(), future.clone(), other];
+        let (done, pending) = wait(handles, FirstMatching(|n| *n == 1), None).await;
+        assert_eq!((done.len(), pending.len()), (1, 1));
+        let tasks = [create_task(async {})];
+        let (done, _) = wait([&tasks[0], &tasks[0]], AllCompleted, None).await;
+        assert!(done.len() == 1 && std::ptr::eq(done[0], &raw const tasks[0]));
     });
 }
 
@@ -481,6 +486,61 @@ fn what_only_the_wait_holds_goes_with_it() {
     settle(&event_loop);
     assert!(waits.cancelled());
     assert_eq!((callbacks(&one), callbacks(&two)), (0, 0));
+}
+
+/// W1, with each of the ways to return, and nothing done: a time limit of nothing takes two turns.
+#[test]
+fn a_timeout_of_zero_with_nothing_done() {
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    log.run(&event_loop, async move {
+        let futures = [create_future::<Result<(), ()>>(), create_future()];
+        for return_when in [FirstCompleted, ReturnWhen::FirstException, AllCompleted] {
+            let (done, pending) = wait(&futures, return_when, Some(ms(0))).await;
+            events.push(format_args!("{} {}", done.len(), pending.len()));
+        }
+    });
+    log.expect(&["2 0 2", "4 0 2", "6 0 2"]);
+}
+
+/// The order among everything that one completion wakes: F12, G3, S3, W3.
+#[test]
+fn who_is_woken_by_one_completion_and_when() {
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    log.run(&event_loop, async move {
+        let future = create_future();
+        let spawn = |name, awaits: futures::future::LocalBoxFuture<'static, ()>| {
+            let log = events.clone();
+            create_task(async move {
+                awaits.await;
+                log.push(name);
+            })
+        };
+        let waited = [future.clone()];
+        let (all, shielded) = (gather([&future]), shield(&future));
+        future.add_done_callback(events.done("before"));
+        let tasks = [
+            spawn("wait", Box::pin(wait(waited, AllCompleted, None).map(drop))),
+            spawn("shield", Box::pin(shielded.map(drop))),
+            spawn("await", Box::pin(future.clone().map(drop))),
+            spawn("gather", Box::pin(all.map(drop))),
+        ];
+        yield_now().await;
+        future.add_done_callback(events.done("after"));
+        future.set_result(1).unwrap();
+        events.push("set");
+        gather(tasks).await;
+    });
+    log.expect(&[
+        "1 set",
+        "2 before done",
+        "2 await",
+        "2 after done",
+        "3 gather",
+        "3 shield",
+        "3 wait",
+    ]);
 }
 
 // ---- helpers

@@ -1,5 +1,6 @@
 //! What can be gathered, and in which loop.
 
+use std::cell::RefCell;
 use std::future::pending;
 use std::rc::Rc;
 
@@ -236,4 +237,101 @@ fn tasks_that_a_gather_made_are_not_reported_as_pending() {
     event_loop.close();
     log.expect(&["task was destroyed but it is pending"]);
     drop(both);
+}
+
+// ---- what the coroutines do
+
+/// A coroutine may hold borrows of its own locals over an await, and share an `Rc` with the others.
+#[test]
+fn coroutines_hold_borrows_of_their_locals_and_share() {
+    let event_loop = virtual_loop();
+    let shared = Rc::new(RefCell::new(Vec::new()));
+    let each = shared.clone();
+    let lengths = event_loop.run_until_complete(async move {
+        let words = ["one", "three"].map(|word| {
+            let shared = each.clone();
+            async move {
+                let mut local = String::new();
+                let borrowed = &mut local;
+                for letter in word.chars() {
+                    yield_now().await;
+                    borrowed.push(letter);
+                    shared.borrow_mut().push(letter);
+                }
+                local.len()
+            }
+        });
+        gather(words).await
+    });
+    assert_eq!(lengths.unwrap(), [3, 5]);
+    assert_eq!(shared.take().into_iter().collect::<String>(), "otnheree");
+}
+
+/// Futures of other crates are coroutines like any other, and are dropped when they are cancelled.
+#[test]
+fn futures_of_other_crates_are_gathered() {
+    use futures::StreamExt as _;
+    use futures::channel::{mpsc, oneshot};
+    let event_loop = virtual_loop();
+    let (one, receiver) = oneshot::channel();
+    let (many, stream) = mpsc::unbounded();
+    let both = event_loop.create_task(async {
+        gather((receiver, stream.collect::<Vec<_>>(), std::future::ready(3))).await
+    });
+    settle(&event_loop);
+    many.unbounded_send(1).unwrap();
+    settle(&event_loop);
+    one.send("one").unwrap();
+    drop(many);
+    let both = event_loop.run_until_complete(both).unwrap();
+    assert_eq!(both, (Ok("one"), vec![1], 3));
+
+    let (never, receiver) = oneshot::channel::<()>();
+    let cancelled = event_loop.create_task(async { gather([receiver]).await });
+    settle(&event_loop);
+    cancelled.cancel();
+    settle(&event_loop);
+    assert!(cancelled.cancelled());
+    assert!(never.is_canceled());
+}
+
+/// A gather is a future for everybody: with a waker of another crate's around it, too.
+#[test]
+fn gathers_in_foreign_combinators() {
+    use futures::StreamExt as _;
+    let event_loop = virtual_loop();
+    let order = event_loop.run_until_complete(async {
+        let gathers = [3, 1, 2].map(|n| {
+            gather([async move {
+                for _ in 0..n {
+                    yield_now().await;
+                }
+                n
+            }])
+        });
+        let unordered: futures::stream::FuturesUnordered<_> = gathers.into_iter().collect();
+        let order = unordered.map(|[n]| n).collect::<Vec<_>>().await;
+        let (a, b) = futures::join!(gather([async { 4 }]), gather((async { 5 },)));
+        (order, a, b)
+    });
+    assert_eq!(order.unwrap(), (vec![1, 2, 3], [4], (5,)));
+}
+
+/// The loser of a `select!` is dropped: its gather lets go, and the children run on.
+#[test]
+fn a_gather_that_loses_a_select_lets_its_children_run_on() {
+    let event_loop = virtual_loop();
+    let child = event_loop.run_until_complete(async {
+        let child = create_task(async {
+            yield_now().await;
+            yield_now().await;
+            "ran on"
+        });
+        let both = std::pin::pin!(gather([&child]));
+        let winner = std::pin::pin!(yield_now());
+        futures::future::select(both, winner).await;
+        assert!(!child.done());
+        child.await
+    });
+    assert_eq!(child.unwrap(), "ran on");
 }

@@ -1,11 +1,13 @@
 //! What a cancellation does to a gather, and a gather to a cancellation.
 
 use std::cell::RefCell;
+use std::future::pending;
 use std::rc::Rc;
 
 use callsoon::{
-    CancelOrigin, Future, ResultError, call_soon, catch_cancel, create_future, create_task,
-    current_task, gather, gather_outcomes, yield_now,
+    Awaitable, Awaited, CancelOrigin, Future, FutureHandle, LoopHandle, OwnedFuture, ResultError,
+    Task, call_soon, catch_cancel, create_future, create_task, current_task, gather,
+    gather_outcomes, shield, try_gather, yield_now,
 };
 
 use super::waits;
@@ -388,4 +390,180 @@ fn a_task_whose_children_decline_learns_that_it_was_asked() {
         "3 a cleaned",
         r#"5 Some("q") Requested"#,
     ]);
+}
+
+/// C4 through five levels of tasks that gather: two turns a level, the innermost first.
+#[test]
+fn a_cancel_goes_through_five_levels_of_gathers() {
+    fn level(log: Turns, n: u8) -> futures::future::LocalBoxFuture<'static, ()> {
+        Box::pin(async move {
+            let ended = match n {
+                0 => catch_cancel(pending()).await,
+                _ => catch_cancel(async { gather([level(log.clone(), n - 1)]).await[0] }).await,
+            };
+            let count = current_task().unwrap().cancelling();
+            log.push(format_args!("level {n} {count}"));
+            ended.unwrap_err().reraise().await
+        })
+    }
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    log.run(&event_loop, async move {
+        let outermost = create_task(level(events.clone(), 5));
+        for _ in 0..7 {
+            yield_now().await;
+        }
+        outermost.cancel();
+        assert!(outermost.outcome().await.is_err());
+        events.push("main");
+    });
+    log.expect(&[
+        "8 level 0 1",
+        "10 level 1 1",
+        "12 level 2 1",
+        "14 level 3 1",
+        "16 level 4 1",
+        "18 level 5 1",
+        "19 main",
+    ]);
+}
+
+/// C6 of a task that is awaited as it is, through a gather, and through a shield: cancelling the one with
+/// the gather cancels the task, and so all of them.
+#[test]
+fn a_task_that_three_await_is_cancelled_for_all() {
+    fn awaits<T>(log: &Turns, name: &'static str, awaited: OwnedFuture<T>) -> Task<()> {
+        let log = log.clone();
+        create_task(async move {
+            assert!(catch_cancel(awaited).await.is_err());
+            let count = current_task().unwrap().cancelling();
+            log.push(format_args!("{name} {count}"));
+        })
+    }
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    log.run(&event_loop, async move {
+        let child = create_task(waits(events.clone(), "child", create_future(), 0, false));
+        let plain = awaits(&events, "plain", child.take());
+        let gathers = awaits(&events, "gather", gather([&child]));
+        let shields = awaits(&events, "shield", shield(&child));
+        yield_now().await;
+        yield_now().await;
+        gathers.cancel();
+        gather((plain, gathers, shields)).await;
+    });
+    log.expect(&[
+        "3 child cancelled None",
+        "3 child cleaned",
+        "4 plain 0",
+        "5 gather 1",
+        "5 shield 0",
+    ]);
+}
+
+/// C16: a second request interrupts the children's clean-up.
+#[test]
+fn a_second_cancel_interrupts_the_clean_up() {
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    log.run(&event_loop, async move {
+        let child = |name| {
+            let log = events.clone();
+            async move {
+                let why = catch_cancel(pending::<()>()).await.unwrap_err();
+                log.push(format_args!("{name} cleans up"));
+                let interrupted = catch_cancel(async {
+                    for _ in 0..5 {
+                        yield_now().await;
+                    }
+                });
+                let interrupted = interrupted.await.is_err();
+                log.push(format_args!("{name} interrupted: {interrupted}"));
+                why.reraise().await
+            }
+        };
+        let both = gather((child("a"), child("b")));
+        both.add_done_callback(events.done("gather"));
+        yield_now().await;
+        assert!(both.cancel());
+        yield_now().await;
+        yield_now().await;
+        events.push(both.cancel());
+        assert!(catch_cancel(both).await.is_err());
+    });
+    log.expect(&[
+        "2 a cleans up",
+        "2 b cleans up",
+        "3 true",
+        "4 a interrupted: true",
+        "4 b interrupted: true",
+        "6 gather cancelled",
+    ]);
+}
+
+/// C18: the parent catches what its gather passes up, and goes on; its count stays.
+#[test]
+fn a_parent_may_swallow_the_cancellation() {
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    log.run(&event_loop, async move {
+        let inner = events.clone();
+        let parent = create_task(async move {
+            let both = gather((pending::<()>(), pending::<()>()));
+            assert!(catch_cancel(both).await.is_err());
+            let count = current_task().unwrap().cancelling();
+            inner.push(format_args!("swallows {count}"));
+            yield_now().await;
+            "went on"
+        });
+        yield_now().await;
+        yield_now().await;
+        parent.cancel();
+        events.push(parent.await);
+    });
+    log.expect(&["5 swallows 1", "7 went on"]);
+}
+
+/// A request from the code that looks at a child's result reaches the others all the same, also through
+/// another gather.
+#[test]
+fn a_cancel_from_the_code_that_changes_a_result_reaches_the_other_children() {
+    struct Changed(Task<()>, Box<dyn FnOnce()>);
+    impl Awaitable for Changed {
+        type Output = Result<(), ()>;
+        fn into_awaited(self, event_loop: &LoopHandle) -> Awaited<Self::Output> {
+            let change = self.1;
+            (self.0.into_awaited(event_loop)).map(move |()| {
+                change();
+                Ok(())
+            })
+        }
+    }
+    let event_loop = virtual_loop();
+    event_loop
+        .run_until_complete(async {
+            for nested in [false, true] {
+                let target = Rc::new(RefCell::new(None::<FutureHandle>));
+                let asked = target.clone();
+                let never = create_task(pending());
+                let handle = never.handle();
+                let both = try_gather([
+                    Changed(
+                        create_task(async {}),
+                        Box::new(move || assert!(asked.take().unwrap().cancel())),
+                    ),
+                    Changed(never, Box::new(|| {})),
+                ]);
+                let all = gather([both.take()]);
+                let asked = if nested {
+                    FutureHandle::from(&all)
+                } else {
+                    FutureHandle::from(&both)
+                };
+                *target.borrow_mut() = Some(asked);
+                assert!(all.outcome().await.is_err());
+                assert!(handle.cancelled() && both.cancelled());
+            }
+        })
+        .unwrap();
 }

@@ -5,8 +5,8 @@ use std::future::pending;
 use std::rc::Rc;
 
 use callsoon::{
-    Awaitable, Awaited, Future, LoopHandle, OwnedFuture, Task, create_future, create_task, gather,
-    try_gather, yield_now,
+    Awaitable, Awaited, Future, FutureHandle, LoopHandle, OwnedFuture, Task, create_future,
+    create_task, gather, try_gather, yield_now,
 };
 
 use super::{fails, panic_message};
@@ -294,4 +294,126 @@ fn a_clone_of_a_result_may_complete_the_gather() {
     settle(&event_loop);
     assert!(all.done() && slot.borrow().is_none());
     log.expect(&[]);
+}
+
+/// F9: a done-callback that panics is reported, and takes nothing from the others.
+#[test]
+fn a_callback_of_the_gather_that_panics_is_reported() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    reports_to(&event_loop, &log);
+    let future = event_loop.create_future();
+    let all = gather([&future]);
+    all.add_done_callback(|_| panic!("callback panics"));
+    let events = log.clone();
+    all.add_done_callback(move |_| events.push("second"));
+    future.set_result(1).unwrap();
+    assert_eq!(event_loop.run_until_complete(all).unwrap(), [1]);
+    let events = log.take();
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[1], "second");
+}
+
+/// A child's result is dropped when the gather ends without it, and its `Drop` uses the gather and drops
+/// other tasks.
+#[test]
+fn a_drop_of_a_result_may_use_the_gather() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    let slot = Rc::new(RefCell::new(None::<FutureHandle>));
+    let other = event_loop.create_task(pending::<()>());
+    let (gathered, events) = (slot.clone(), log.clone());
+    let task = event_loop.create_task(async move {
+        OnDrop::new(move || {
+            let all = gathered.take().unwrap();
+            events.push(format_args!("{} {}", all.cancel(), all.cancelled()));
+            drop(other);
+        })
+    });
+    let never = event_loop.create_task(pending::<()>());
+    let all = gather((task, &never));
+    *slot.borrow_mut() = Some(FutureHandle::from(&all));
+    settle(&event_loop);
+    never.cancel();
+    settle(&event_loop);
+    log.expect(&["false true"]);
+    assert!(all.cancelled());
+}
+
+/// The `Drop` of a coroutine that a cancelled gather unwinds cancels that gather again, and drops it.
+#[test]
+fn a_drop_of_a_child_may_cancel_and_drop_the_gather() {
+    let event_loop = virtual_loop();
+    let slot = Rc::new(RefCell::new(None::<OwnedFuture<((), ())>>));
+    let gathered = slot.clone();
+    let guard = OnDrop::new(move || {
+        let all = gathered.take().unwrap();
+        assert!(all.cancel());
+    });
+    let sibling = event_loop.create_task(pending::<()>());
+    let child = event_loop.create_task(async move {
+        let _guard = guard;
+        pending::<()>().await;
+    });
+    *slot.borrow_mut() = Some(gather((child, &sibling)));
+    settle(&event_loop);
+    assert!(slot.borrow().as_ref().unwrap().cancel());
+    settle(&event_loop);
+    assert!(slot.borrow().is_none() && sibling.cancelled());
+    assert_eq!(sibling.cancelling(), 2);
+}
+
+// ---- the loop goes
+
+/// Everything that waits for the gather goes with the loop, or with its handle.
+#[test]
+fn a_gather_whose_loop_is_closed_stays_pending_and_leaks_nothing() {
+    for awaited in [false, true] {
+        let (event_loop, drops) = (virtual_loop(), Drops::new());
+        let (guard, in_child) = (drops.guard(), drops.guard());
+        let child = event_loop.create_task(async move {
+            let _guard = in_child;
+            pending::<()>().await;
+        });
+        let all = gather([child]);
+        all.add_done_callback(move |_| drop(guard));
+        let kept = Future::clone(&all);
+        if awaited {
+            event_loop.create_task(all);
+        } else {
+            drop(all);
+        }
+        settle(&event_loop);
+        event_loop.close();
+        assert!(!kept.done() && !kept.cancel());
+        drop(event_loop);
+        drop(kept);
+        assert_eq!(drops.count(), 2);
+    }
+}
+
+/// R12: on a closed loop, asking the children to stop is refused with a panic, as completing them by hand
+/// is; nothing is left behind.
+#[test]
+fn cancelling_the_gather_of_a_closed_loop_panics() {
+    let (event_loop, drops) = (virtual_loop(), Drops::new());
+    let futures = [event_loop.create_future(), event_loop.create_future::<()>()];
+    let guard = drops.guard();
+    futures[1].add_done_callback(move |_| drop(guard));
+    let all = gather(&futures);
+    drop(event_loop);
+    let refused = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| all.cancel()));
+    let message = *refused.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("is closed"), "{message}");
+    assert!(futures[0].cancelled() && !futures[1].done());
+    drop((all, futures));
+    assert_eq!(drops.count(), 1);
+}
+
+/// A child that is done is a child, wherever its loop is by now.
+#[test]
+fn done_children_of_a_closed_loop_can_be_gathered() {
+    let event_loop = virtual_loop();
+    let future = event_loop.create_future();
+    future.set_result(1).unwrap();
+    drop(event_loop);
+    assert_eq!(gather([&future]).take_result().unwrap(), [1]);
 }

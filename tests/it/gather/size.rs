@@ -2,9 +2,11 @@
 
 use std::future::pending;
 
-use callsoon::{Awaitable, Awaited, EventLoop, Future, LoopHandle, OwnedFuture, gather};
+use callsoon::{
+    Awaitable, Awaited, EventLoop, Future, LoopHandle, OwnedFuture, gather, try_gather,
+};
 
-use crate::support::{settle, virtual_loop};
+use crate::support::{Drops, settle, virtual_loop};
 
 #[test]
 fn a_hundred_thousand_children() {
@@ -116,4 +118,42 @@ fn a_chain_of_tasks_and_gathers_a_hundred_thousand_long() {
     let last = chain(&event_loop, &leaf);
     drop(event_loop);
     assert!(!last.done() && !format!("{leaf:?}").contains("cb="));
+}
+
+/// Dropping the gather of many tasks, awaited or not, leaves the tasks alone; dropping the loop ends them.
+#[test]
+fn dropping_a_gather_of_a_hundred_thousand_tasks() {
+    const N: usize = 100_000;
+    let (event_loop, drops) = (virtual_loop(), Drops::new());
+    let tasks = (0..N).map(|_| {
+        let guard = drops.guard();
+        event_loop.create_task(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        })
+    });
+    let all = gather(tasks);
+    settle(&event_loop);
+    drop(all);
+    assert_eq!((event_loop.all_tasks().len(), drops.count()), (N, 0));
+    drop(event_loop);
+    assert_eq!(drops.count(), N);
+}
+
+/// The first failure of many ends it at once, and the rest costs nothing more.
+#[test]
+fn the_first_error_of_a_hundred_thousand() {
+    const N: usize = 100_000;
+    let event_loop = virtual_loop();
+    let first = event_loop.run_until_complete(async {
+        try_gather((0..N).map(|n| async move {
+            match n {
+                0 => Err("the first"),
+                _ => pending::<Result<(), _>>().await,
+            }
+        }))
+        .await
+    });
+    assert_eq!(first.unwrap(), Err("the first"));
+    assert_eq!(event_loop.all_tasks().len(), N - 1);
 }
