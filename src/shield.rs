@@ -126,6 +126,7 @@ impl<T: 'static> ShieldCell<T> {
         let Some(inner) = self.inner.take() else {
             return;
         };
+        self.shared.base.lp.release(&self.shared.base);
         if !self.shared.is_pending() {
             // Somebody has completed it by hand. The result stays where it is.
             looked_at(&*inner.any());
@@ -233,11 +234,16 @@ impl<T: 'static> AnyFuture for ShieldCell<T> {
         self.failed_by_cancellation.get()
     }
 
-    fn let_go(&self) {
-        // A done-callback is a reason to go on.
-        if !self.shared.has_callbacks() {
-            flat_drop(self.inner.take());
+    fn let_go(self: Pin<Rc<Self>>) {
+        if self.shared.has_callbacks() {
+            // They are a reason to go on.
+            return self.shared.base.lp.adopt(self.clone());
         }
+        flat_drop(self.inner.take());
+    }
+
+    fn discard(&self) {
+        flat_drop((self.inner.take(), self.shared.take_callbacks()));
     }
 }
 

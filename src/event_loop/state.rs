@@ -4,9 +4,10 @@
 //! `Clone`, wakers, handlers): methods take out, release, then call.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::Location;
 use std::pin::Pin;
+use std::ptr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::ready::{Ready, ReadyQueue, Run};
 use super::remote::{Posted, Remote};
 use super::timers::Timers;
 use crate::cancellation::CancelledError;
-use crate::futures::AnyRef;
+use crate::futures::{AnyRef, Base};
 use crate::tasks::{StepState, TaskHandle, TaskTable};
 
 /// How often a closing loop looks again for what the `Drop`s of its leftovers have scheduled.
@@ -60,6 +61,10 @@ pub(crate) struct LoopState {
     pub(super) timers: RefCell<Timers>,
     /// Every unfinished task: the loop owns them, so that none is lost.
     pub(crate) tasks: RefCell<TaskTable>,
+    /// Futures that are completed by others, and that nobody has a handle of, but that have
+    /// done-callbacks; by address, and with numbers that ascend. They and what they wait for refer to
+    /// each other.
+    orphans: RefCell<BTreeMap<*const Base, (u64, AnyRef)>>,
     pub(crate) time: TimeSource,
     /// How many turns there were.
     pub(crate) turns: Cell<u64>,
@@ -103,6 +108,7 @@ impl LoopState {
             next_mail: OnceCell::new(),
             timers: RefCell::default(),
             tasks: RefCell::default(),
+            orphans: RefCell::default(),
             time: TimeSource::new(clock),
             turns: Cell::new(0),
             stopping: Cell::new(false),
@@ -360,6 +366,29 @@ impl LoopState {
         self.running.get().is_some()
     }
 
+    // ---- futures without handles
+
+    /// Keeps a future for the sake of its done-callbacks, until it is done or the loop is closed.
+    pub(crate) fn adopt(&self, orphan: AnyRef) {
+        if !self.is_open() {
+            return orphan.discard();
+        }
+        let base = orphan.base();
+        base.orphaned.set(true);
+        let address = ptr::from_ref(base);
+        let numbered = (self.next_registration(), orphan);
+        let old = self.orphans.borrow_mut().insert(address, numbered);
+        drop(old);
+    }
+
+    /// Lets go of a future that is about to be done, and that somebody else has hold of.
+    pub(crate) fn release(&self, orphan: &Base) {
+        if orphan.orphaned.replace(false) {
+            let released = self.orphans.borrow_mut().remove(&ptr::from_ref(orphan));
+            drop(released);
+        }
+    }
+
     // ---- closing
 
     /// Whether it is neither closed nor being closed.
@@ -385,8 +414,8 @@ impl LoopState {
 
     /// Drops everything that is pending, exactly once, and refuses everything from then on.
     ///
-    /// Coroutines go first, in the order in which their tasks were made, then ready callbacks, then
-    /// timers, then what threads posted. All the while the loop accepts what their `Drop`s schedule,
+    /// Coroutines go first, in the order in which their tasks were made, then ready callbacks, what
+    /// threads posted, timers, and futures that only their callbacks keep. All the while the loop accepts what their `Drop`s schedule,
     /// cancel or complete, and drops that in turn.
     pub(super) fn close(self: &Rc<Self>) {
         if self.life.get() != Life::Open {
@@ -427,7 +456,9 @@ impl LoopState {
         let ready = self.ready.borrow_mut().take();
         let mail = std::mem::take(&mut *self.mail.borrow_mut());
         let timers = self.timers.borrow_mut().drain();
-        let any = !(tasks.is_empty() && ready.is_empty() && timers.is_empty());
+        let orphans = self.orphans.take();
+        let any =
+            !(tasks.is_empty() && ready.is_empty() && timers.is_empty() && orphans.is_empty());
         for entry in ready {
             self.drop_user(Discard(&*entry));
         }
@@ -436,6 +467,12 @@ impl LoopState {
         }
         for timer in timers {
             self.drop_user(Discard(&*timer));
+        }
+        let mut orphans: Vec<_> = orphans.into_values().collect();
+        orphans.sort_unstable_by_key(|&(number, _)| number);
+        for (_, orphan) in orphans {
+            orphan.base().orphaned.set(false);
+            self.guard("drop", self.site, || orphan.discard());
         }
         self.drop_user(tasks);
         any

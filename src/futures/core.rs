@@ -71,7 +71,10 @@ pub(crate) trait AnyFuture {
         false
     }
     /// The last handle is gone; see [`Base::lets_go`].
-    fn let_go(&self) {}
+    fn let_go(self: Pin<Rc<Self>>) {}
+    /// The last handle is gone, and the loop is closed, or is being closed: drops whatever waits for it,
+    /// and what it waits for.
+    fn discard(&self) {}
 }
 
 /// A future with a result of type `T`.
@@ -97,6 +100,8 @@ pub(crate) struct Base {
     pub(crate) observed: Cell<bool>,
     /// It wants to hear when its last handle goes: it is completed by others, which refer to it.
     pub(crate) lets_go: Cell<bool>,
+    /// No handle is left, and the loop keeps it for the sake of its done-callbacks.
+    pub(crate) orphaned: Cell<bool>,
     /// Nobody minds if it is pending when its loop is closed.
     pub(crate) expendable: Cell<bool>,
 }
@@ -160,6 +165,7 @@ impl<T: 'static> Shared<T> {
                 handles: Cell::new(0),
                 observed: Cell::new(false),
                 lets_go: Cell::new(false),
+                orphaned: Cell::new(false),
                 expendable: Cell::new(false),
             },
             inner: RefCell::new(Inner::Pending(Callbacks::None)),

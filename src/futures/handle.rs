@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::{AnyFuture, AnyRef, CallbackId, Future, FutureRef, OwnedFuture, State, describe, same};
@@ -351,7 +352,7 @@ impl Clone for FutureHandle {
 impl Drop for FutureHandle {
     fn drop(&mut self) {
         self.awaiting = None;
-        handle_dropped(&*self.future);
+        handle_dropped(&self.future);
     }
 }
 
@@ -377,11 +378,11 @@ impl fmt::Debug for FutureHandle {
 
 /// One handle less; a future that is completed by others hears when it was the last.
 #[inline]
-pub(super) fn handle_dropped(future: &(impl AnyFuture + ?Sized)) {
+pub(super) fn handle_dropped<F: AnyFuture + ?Sized>(future: &Pin<Rc<F>>) {
     let base = future.base();
     let left = base.handles.get() - 1;
     base.handles.set(left);
     if left == 0 && base.lets_go.get() {
-        future.let_go();
+        future.clone().let_go();
     }
 }

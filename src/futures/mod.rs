@@ -588,7 +588,7 @@ impl<T: 'static> Drop for Future<T> {
         if self.registration.get() != 0 {
             self.withdraw();
         }
-        handle::handle_dropped(&*self.core);
+        handle::handle_dropped(&self.core);
     }
 }
 

@@ -209,7 +209,7 @@ where
                 self.children.set(Some(children));
                 if !self.is_wanted() {
                     // It may have changed meanwhile.
-                    self.let_go();
+                    self.clone().let_go();
                 } else if let Some(why) = self.late.take() {
                     self.clone().cancel(why);
                 }
@@ -267,6 +267,7 @@ where
             keep_listening(children);
         }
         let lp = &self.shared.base.lp;
+        lp.release(&self.shared.base);
         if self.shared.is_pending() {
             let me: FutureRef<G::Output> = self.clone();
             self.shared.finish(&me, outcome);
@@ -414,10 +415,11 @@ where
         self.shared.state() == State::Cancelled
     }
 
-    fn let_go(&self) {
-        // A done-callback is a reason to go on.
+    fn let_go(self: Pin<Rc<Self>>) {
+        let lp = &self.shared.base.lp;
         if self.shared.has_callbacks() {
-            return;
+            // They are a reason to go on.
+            return lp.adopt(self.clone());
         }
         self.takers.clear();
         let children = self.children.take();
@@ -428,6 +430,11 @@ where
             keep_listening(children);
         }
         flat_drop(children);
+    }
+
+    fn discard(&self) {
+        self.takers.clear();
+        flat_drop((self.children.take(), self.shared.take_callbacks()));
     }
 }
 

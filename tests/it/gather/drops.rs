@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use callsoon::{
     Awaitable, Awaited, Future, FutureHandle, LoopHandle, OwnedFuture, Task, create_future,
-    create_task, gather, try_gather, yield_now,
+    create_task, gather, shield, try_gather, yield_now,
 };
 
 use super::{fails, panic_message};
@@ -416,4 +416,56 @@ fn done_children_of_a_closed_loop_can_be_gathered() {
     future.set_result(1).unwrap();
     drop(event_loop);
     assert_eq!(gather([&future]).take_result().unwrap(), [1]);
+}
+
+/// Nobody has a handle of the gathers, nor of the futures in them; they go with the loop, and their
+/// callbacks in the order in which they were left alone.
+#[test]
+fn gathers_that_only_their_callbacks_keep_go_with_the_loop() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    let last_words = |word: &'static str| OnDrop::new(log.event(word));
+    let (guard, future) = (last_words("one"), event_loop.create_future::<()>());
+    gather((future,)).add_done_callback(move |_| drop(guard));
+    let inner = gather((event_loop.create_task(pending::<()>()),));
+    let (guard, outer) = (last_words("two"), gather((inner,)));
+    outer.add_done_callback(move |_| drop(guard));
+    drop(outer);
+    let (guard, shielded) = (
+        last_words("three"),
+        shield(event_loop.create_future::<()>()),
+    );
+    shielded.add_done_callback(move |_| drop(guard));
+    drop(shielded);
+    settle(&event_loop);
+    log.expect(&[]);
+    drop(event_loop);
+    log.expect(&["one", "two", "three"]);
+}
+
+/// On a closed loop they have nothing to wait for.
+#[test]
+fn a_gather_of_a_closed_loop_goes_with_its_last_handle_whatever_its_callbacks() {
+    let (event_loop, drops) = (virtual_loop(), Drops::new());
+    let future = event_loop.create_future::<()>();
+    let (all, guard) = (gather([&future]), drops.guard());
+    all.add_done_callback(move |_| drop(guard));
+    event_loop.close();
+    assert_eq!(drops.count(), 0);
+    drop(all);
+    assert_eq!(drops.count(), 1);
+    assert!(!format!("{future:?}").contains("cb="));
+}
+
+/// When it is done, nothing keeps it.
+#[test]
+fn a_gather_that_went_on_for_its_callback_is_freed_when_that_has_run() {
+    let (event_loop, drops) = (virtual_loop(), Drops::new());
+    let guard = drops.guard();
+    let task = event_loop.create_task(async move { guard });
+    gather([task]).add_done_callback(|all| assert!(all.done()));
+    turn(&event_loop);
+    turn(&event_loop);
+    assert_eq!(drops.count(), 0);
+    turn(&event_loop);
+    assert_eq!(drops.count(), 1);
 }

@@ -157,3 +157,21 @@ fn the_first_error_of_a_hundred_thousand() {
     assert_eq!(first.unwrap(), Err("the first"));
     assert_eq!(event_loop.all_tasks().len(), N - 1);
 }
+
+/// With a done-callback at each level, and no handle but the first: nothing is left of them but the loop.
+#[test]
+fn closing_a_loop_with_gathers_that_go_on_a_hundred_thousand_deep() {
+    let (event_loop, drops) = (virtual_loop(), Drops::new());
+    let leaf = event_loop.create_future();
+    let mut all = gather(vec![Level::Leaf(leaf)]);
+    for _ in 0..DEPTH {
+        let guard = drops.guard();
+        all.add_done_callback(move |_| drop(guard));
+        all = gather(vec![Level::Inner(all)]);
+    }
+    all.add_done_callback(|_| unreachable!("nothing completes it"));
+    drop(all);
+    assert_eq!(drops.count(), 0);
+    drop(event_loop);
+    assert_eq!(drops.count(), DEPTH);
+}
