@@ -26,7 +26,8 @@ impl<T: 'static> AwaitDone for Future<T> {
 /// A future or task without the type of its result, for keeping all sorts together.
 ///
 /// It asks, cancels and waits like a [`Future`], but knows nothing of results. Awaiting it waits until
-/// it is done, however that ends. Equal handles are handles of one future.
+/// it is done, however that ends; gathered or shielded, it counts as done then, and gives nothing. Equal
+/// handles are handles of one future.
 ///
 /// *From asyncio:* `asyncio.Future`, which has no type of its result either.
 ///

@@ -6,6 +6,7 @@ use callsoon::{
     Future, FutureHandle, Task, TimeoutError, as_completed, as_completed_coroutines, call_later,
     catch_cancel, create_future, create_task, gather, run, shield, yield_now,
 };
+use futures::stream::FusedStream as _;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 
 use crate::support::{Drops, Turns, done_future, ms, settle, steps, turn, virtual_loop};
@@ -313,9 +314,14 @@ fn it_is_a_stream() {
                 n
             })
         });
-        let stream = as_completed(tasks);
+        let mut stream = as_completed(tasks);
         assert_eq!(stream.size_hint(), (3, Some(3)));
-        stream.then(|task| task).collect::<Vec<_>>().await
+        let mut order = Vec::new();
+        while !stream.is_terminated() {
+            order.push(stream.select_next_some().await.await);
+        }
+        assert!(stream.next().await.is_none());
+        order
     });
     assert_eq!(order.unwrap(), [10, 20, 30]);
 }

@@ -11,7 +11,7 @@ use callsoon::{
 };
 
 use super::waits;
-use crate::support::{Turns, steps, virtual_loop};
+use crate::support::{Turns, settle, steps, virtual_loop};
 
 /// G7: the gather ends with the cancellation of a child, and the awaiter, which nobody asked to stop, is
 /// unwound. DIFFERENCE: it says that it is cancelled.
@@ -313,6 +313,10 @@ fn a_child_that_is_cancelled_already() {
         cancelled.cancel();
         let both = gather((&waiting, &cancelled));
         events.push(format_args!("{} {}", both.done(), both.cancelled()));
+        let Err(ResultError::Cancelled(why)) = both.result() else {
+            unreachable!("it is cancelled");
+        };
+        assert_eq!(why.origin(), CancelOrigin::Awaited);
         let outcomes = gather_outcomes((&waiting, &cancelled));
         events.push(outcomes.done());
         waiting.set_result(1).unwrap();
@@ -566,4 +570,22 @@ fn a_cancel_from_the_code_that_changes_a_result_reaches_the_other_children() {
             }
         })
         .unwrap();
+}
+
+/// A task that gathers itself waits for ever, but can be cancelled. DIFFERENCE: asyncio's request goes
+/// round until the stack is used up.
+#[test]
+fn a_task_that_gathers_itself_can_be_cancelled() {
+    let event_loop = virtual_loop();
+    let slot = Rc::new(RefCell::new(None::<Future<()>>));
+    let myself = slot.clone();
+    let task = event_loop.create_task(async move {
+        let myself = myself.take().unwrap();
+        gather([myself, create_future()]).await;
+    });
+    *slot.borrow_mut() = Some(Future::clone(&task));
+    settle(&event_loop);
+    assert!(!task.done() && task.cancel());
+    settle(&event_loop);
+    assert!(task.cancelled());
 }
