@@ -245,6 +245,7 @@ impl<W> AsCompleted<W> {
     /// The next one that is done, `Err` if the time is over.
     fn poll_one(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<W, TimeoutError>>> {
         if current::is_unwinding() {
+            self.forget_cancelled();
             return Poll::Pending;
         }
         let Some(watch) = self.watch.as_mut().filter(|_| self.left > 0) else {
@@ -265,6 +266,14 @@ impl<W> AsCompleted<W> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<W>> {
         let next = ready!(self.poll_one(cx));
         Poll::Ready(next.and_then(Result::ok))
+    }
+
+    /// What is awaited beside this raises a cancellation, and if that was offered here as well it is
+    /// the same one: it is not raised again by the next poll.
+    fn forget_cancelled(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.getter.take_if(|getter| getter.cancelled());
+        }
     }
 
     /// Nobody waits any more.

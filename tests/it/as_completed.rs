@@ -208,8 +208,7 @@ fn the_timer_goes_with_the_last_and_with_the_stream() {
         assert_eq!(callsoon::get_running_loop().next_deadline(), None);
         drop(as_completed([create_future::<()>()]).timeout(ms(100)));
     });
-    settle(&event_loop);
-    assert!(task.done());
+    event_loop.run_until_complete(task).unwrap();
     assert_eq!(event_loop.next_deadline(), None);
 }
 
@@ -237,6 +236,33 @@ fn cancelling_next_loses_nothing() {
         waits.await;
     });
     log.expect(&["2 cancelled true", "3 got 1"]);
+}
+
+/// The same through the trait, which does not tell the stream when nobody waits any more: by itself, and
+/// beside something that raises the cancellation first.
+#[test]
+fn cancelling_the_next_of_the_trait_loses_nothing() {
+    for beside in [false, true] {
+        let event_loop = virtual_loop();
+        let (future, never) = (event_loop.create_future(), event_loop.create_future::<()>());
+        let mut one = as_completed([future.clone()]);
+        let waits = event_loop.create_task(async move {
+            let next = futures::StreamExt::next(&mut one);
+            let caught = if beside {
+                let both = futures::future::select(never, next);
+                catch_cancel(both).await.is_err()
+            } else {
+                catch_cancel(next).await.is_err()
+            };
+            let next = futures::StreamExt::next(&mut one).await;
+            (caught, next.unwrap().await)
+        });
+        settle(&event_loop);
+        waits.cancel();
+        settle(&event_loop);
+        future.set_result(1).unwrap();
+        assert_eq!(event_loop.run_until_complete(waits).unwrap(), (true, 1));
+    }
 }
 
 /// C10: something is there, but the task is asked to stop before it goes on. It is there for the next.
