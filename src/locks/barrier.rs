@@ -5,19 +5,22 @@
 //! | filling | tasks arrive and wait | draining with the last arrival; resetting; broken |
 //! | draining | those who waited leave; newcomers wait outside | filling when the last one has left |
 //! | resetting | the same, and those who waited get an error | filling when the last one has left |
-//! | broken | everybody gets an error | filling, by a reset |
+//! | broken | everybody gets an error | filling or resetting, by a reset |
 //!
-//! As in asyncio it is a condition and a count, and all of it happens with the condition's lock held.
+//! Those who have arrived and those who wait outside stand in one line, and all are woken by a change of
+//! state. asyncio has a condition for that; nobody ever holds its lock for longer than a step, so here there
+//! is none.
 
 use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use super::condition::{Hold, Wait, is_not_unwinding};
-use super::lock::Held;
-use super::{BrokenBarrierError, Condition};
+use futures_core::FusedFuture;
+
+use super::{Bond, BrokenBarrierError, Gate, Line, Passing};
 
 /// Has a number of tasks wait until that many have arrived.
 ///
@@ -26,6 +29,7 @@ use super::{BrokenBarrierError, Condition};
 /// *From asyncio:* `asyncio.Barrier`. Differences:
 ///
 /// * `async with barrier as index:` is [`wait`](Self::wait), for nothing happens at the end of the block;
+/// * [`reset`](Self::reset) and [`abort`](Self::abort) are no coroutines, for they never wait;
 /// * a clone is another handle of the same barrier.
 ///
 /// *Order:* the last one to arrive goes on without suspending, the others one turn later, in the order of
@@ -60,14 +64,12 @@ pub struct Barrier {
 }
 
 struct Shared {
-    /// Where it was created.
-    site: &'static Location<'static>,
+    bond: Bond,
     parties: usize,
     state: Cell<State>,
     /// How many have arrived and not left.
     count: Cell<usize>,
-    /// Notified whenever the state changes.
-    changed: Condition,
+    line: Line,
 }
 
 /// See the module's table.
@@ -103,11 +105,11 @@ impl Barrier {
         );
         Self {
             shared: Rc::new(Shared {
-                site: Location::caller(),
+                bond: Bond::new("barrier"),
                 parties,
                 state: Cell::new(State::Filling),
                 count: Cell::new(0),
-                changed: Condition::named("barrier", ()),
+                line: Line::default(),
             }),
         }
     }
@@ -136,47 +138,20 @@ impl Barrier {
     ///
     /// See [`Barrier`].
     #[track_caller]
-    pub fn wait(&self) -> impl Future<Output = Result<usize, BrokenBarrierError>> + use<> {
-        let barrier = self.shared.clone();
-        let wait = Wait::new(&barrier.changed, Held::Acquired);
-        async move {
-            let hold = barrier.enter().await;
-            while matches!(barrier.state.get(), State::Draining | State::Resetting) {
-                wait.run(&hold).await;
-            }
-            if barrier.state.get() == State::Broken {
-                return Err(BrokenBarrierError::aborted(barrier.site));
-            }
-            let arrived = Arrived::new(&barrier);
-            if arrived.index + 1 == barrier.parties {
-                barrier.set(State::Draining);
-                return Ok(arrived.index);
-            }
-            while barrier.state.get() == State::Filling {
-                wait.run(&hold).await;
-            }
-            match barrier.state.get() {
-                State::Broken => Err(BrokenBarrierError::aborted(barrier.site)),
-                State::Resetting => Err(BrokenBarrierError::reset(barrier.site)),
-                State::Filling | State::Draining => Ok(arrived.index),
-            }
+    pub fn wait(&self) -> BarrierWait {
+        BarrierWait {
+            passing: Passing::new(Party {
+                barrier: self.shared.clone(),
+                index: Cell::new(None),
+            }),
         }
     }
 
     /// Makes it as new. Those who wait get an error.
     ///
-    /// *From asyncio:* `Barrier.reset()`.
+    /// *From asyncio:* `Barrier.reset()`. Differences: it is no coroutine.
     ///
-    /// *Order:* usually it does not suspend; it may have to wait for its turn. Those who wait go on one turn
-    /// later.
-    ///
-    /// # Cancellation
-    ///
-    /// Cancelled or dropped while it waits for its turn, it has no effect.
-    ///
-    /// # Panics
-    ///
-    /// As for [`wait`](Self::wait).
+    /// *Order:* those who wait go on in the next turn.
     ///
     /// # Examples
     ///
@@ -188,37 +163,24 @@ impl Barrier {
     ///     let barrier = Barrier::new(2);
     ///     let waiter = create_task(barrier.wait());
     ///     yield_now().await;
-    ///     barrier.reset().await;
+    ///     barrier.reset();
     ///     assert!(waiter.await.is_err());
     ///     assert!(!barrier.broken());
     /// })?;
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
-    #[track_caller]
-    pub fn reset(&self) -> impl Future<Output = ()> + use<> {
-        let barrier = self.shared.clone();
-        async move {
-            let _hold = barrier.enter().await;
-            barrier.set(match barrier.count.get() {
-                0 => State::Filling,
-                _ => State::Resetting,
-            });
-        }
+    pub fn reset(&self) {
+        self.shared.set(match self.shared.count.get() {
+            0 => State::Filling,
+            _ => State::Resetting,
+        });
     }
 
     /// Breaks it. Those who wait, and those who come later, get an error.
     ///
-    /// *From asyncio:* `Barrier.abort()`.
+    /// *From asyncio:* `Barrier.abort()`. Differences: it is no coroutine.
     ///
     /// *Order:* as for [`reset`](Self::reset).
-    ///
-    /// # Cancellation
-    ///
-    /// As for [`reset`](Self::reset).
-    ///
-    /// # Panics
-    ///
-    /// As for [`wait`](Self::wait).
     ///
     /// # Examples
     ///
@@ -226,21 +188,14 @@ impl Barrier {
     /// use callsoon::{Barrier, run};
     ///
     /// let barrier = Barrier::new(2);
-    /// run(async {
-    ///     barrier.abort().await;
-    ///     assert!(barrier.broken());
-    ///     assert!(barrier.wait().await.is_err());
-    ///     barrier.reset().await;
-    ///     assert!(!barrier.broken());
-    /// });
+    /// barrier.abort();
+    /// assert!(barrier.broken());
+    /// assert!(run(barrier.wait()).is_err());
+    /// barrier.reset();
+    /// assert!(!barrier.broken());
     /// ```
-    #[track_caller]
-    pub fn abort(&self) -> impl Future<Output = ()> + use<> {
-        let barrier = self.shared.clone();
-        async move {
-            let _hold = barrier.enter().await;
-            barrier.set(State::Broken);
-        }
+    pub fn abort(&self) {
+        self.shared.set(State::Broken);
     }
 
     /// Gives the number of tasks it waits for.
@@ -290,37 +245,26 @@ impl Barrier {
 }
 
 impl Shared {
-    /// Takes the lock, for what happens to the state.
-    async fn enter(&self) -> Hold<()> {
-        is_not_unwinding().await;
-        self.changed.acquire().await;
-        Hold::acquired(&self.changed)
-    }
-
     fn set(&self, state: State) {
         self.state.set(state);
-        self.changed.notify_everybody();
+        self.line.wake_all();
     }
 }
 
-/// Somebody who has arrived, until it leaves.
-struct Arrived<'a> {
-    barrier: &'a Shared,
-    /// How many were there before.
-    index: usize,
+/// Somebody who comes to a barrier.
+struct Party {
+    barrier: Rc<Shared>,
+    /// How many had arrived before, when this one had.
+    index: Cell<Option<usize>>,
 }
 
-impl<'a> Arrived<'a> {
-    fn new(barrier: &'a Shared) -> Self {
-        let index = barrier.count.get();
-        barrier.count.set(index + 1);
-        Self { barrier, index }
-    }
-}
-
-impl Drop for Arrived<'_> {
-    fn drop(&mut self) {
-        let Shared { count, state, .. } = self.barrier;
+impl Party {
+    /// Leaves, if it has arrived.
+    fn leave(&self) {
+        let Shared { count, state, .. } = &*self.barrier;
+        if self.index.take().is_none() {
+            return;
+        }
         count.set(count.get() - 1);
         if count.get() == 0 {
             self.barrier.set(match state.get() {
@@ -328,6 +272,113 @@ impl Drop for Arrived<'_> {
                 other => other,
             });
         }
+    }
+
+    /// What came of it, for one who got through.
+    fn end(&self) -> Result<usize, BrokenBarrierError> {
+        let site = self.barrier.bond.site();
+        match (self.barrier.state.get(), self.index.get()) {
+            (State::Broken, _) => Err(BrokenBarrierError::aborted(site)),
+            (State::Resetting, _) => Err(BrokenBarrierError::reset(site)),
+            (_, index) => Ok(index.expect("nobody else gets through")),
+        }
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Gate for Party {
+    fn bond(&self) -> &Bond {
+        &self.barrier.bond
+    }
+
+    fn line(&self) -> &Line {
+        &self.barrier.line
+    }
+
+    fn enter(&self) -> bool {
+        let Shared { state, count, .. } = &*self.barrier;
+        match (state.get(), self.index.get()) {
+            // Outside.
+            (State::Draining | State::Resetting, None) => false,
+            (State::Filling, None) => {
+                let index = count.get();
+                count.set(index + 1);
+                self.index.set(Some(index));
+                let is_last = index + 1 == self.barrier.parties;
+                if is_last {
+                    self.barrier.set(State::Draining);
+                }
+                is_last
+            }
+            (state, _) => state != State::Filling,
+        }
+    }
+
+    fn woken(&self) -> bool {
+        self.enter()
+    }
+
+    fn gave_up(&self, _woken: bool) {
+        // As asyncio's condition does: it may have been woken for nothing.
+        self.barrier.line.wake_next();
+        self.leave();
+    }
+}
+
+/// The future of [`Barrier::wait`], for naming its type.
+///
+/// *From asyncio:* nothing.
+///
+/// # Cancellation
+///
+/// As for [`Barrier::wait`].
+///
+/// # Errors
+///
+/// As for [`Barrier::wait`].
+///
+/// # Panics
+///
+/// As for [`Barrier::wait`], and when awaited again after it was over.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::{Barrier, locks::BarrierWait, run};
+///
+/// fn start_line(barrier: &Barrier) -> BarrierWait {
+///     barrier.wait()
+/// }
+///
+/// assert_eq!(run(start_line(&Barrier::new(1))), Ok(0));
+/// ```
+#[must_use = "nobody arrives unless this is awaited"]
+pub struct BarrierWait {
+    passing: Passing<Party>,
+}
+
+impl Future for BarrierWait {
+    type Output = Result<usize, BrokenBarrierError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.passing.poll(cx).map(|party| party.end())
+    }
+}
+
+impl FusedFuture for BarrierWait {
+    fn is_terminated(&self) -> bool {
+        self.passing.is_over()
+    }
+}
+
+impl fmt::Debug for BarrierWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<BarrierWait {}>", self.passing.state())
     }
 }
 
@@ -343,6 +394,6 @@ impl fmt::Debug for Barrier {
         if count {
             write!(f, ", waiters:{}/{}", self.n_waiting(), self.parties())?;
         }
-        write!(f, "] created at {}>", self.shared.site)
+        write!(f, "] created at {}>", self.shared.bond.site())
     }
 }

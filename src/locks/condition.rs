@@ -102,21 +102,10 @@ impl<T> Condition<T> {
     /// ```
     #[track_caller]
     pub fn with_lock(lock: Lock<T>) -> Self {
-        Self::make("condition", lock)
-    }
-
-    /// A condition that messages call, like its lock, by this name.
-    #[track_caller]
-    pub(super) fn named(name: &'static str, value: T) -> Self {
-        Self::make(name, Lock::named(name, value))
-    }
-
-    #[track_caller]
-    fn make(name: &'static str, lock: Lock<T>) -> Self {
         Self {
             lock,
             shared: Rc::new(Shared {
-                bond: Bond::new(name),
+                bond: Bond::new("condition"),
                 line: Line::default(),
             }),
         }
@@ -263,13 +252,8 @@ impl<T> Condition<T> {
     /// See [`wait`](Self::wait).
     pub fn notify_all(&self) -> Result<(), NotAcquiredError> {
         self.check_locked()?;
-        self.notify_everybody();
-        Ok(())
-    }
-
-    /// Notifies all of those who wait, whether or not the lock is held.
-    pub(super) fn notify_everybody(&self) {
         self.shared.line.wake_all();
+        Ok(())
     }
 
     fn check_locked(&self) -> Result<(), NotAcquiredError> {
@@ -493,7 +477,7 @@ impl Drop for PassOn<'_> {
 }
 
 /// One who holds a lock, and gives it up while it waits.
-pub(super) struct Hold<T> {
+struct Hold<T> {
     lock: Lock<T>,
     is_held: Cell<bool>,
     /// Whether to free the lock when this is dropped and it is held.
@@ -509,11 +493,6 @@ impl<T> Hold<T> {
     /// What was acquired, and will be released by somebody else.
     fn bare(lock: &Lock<T>) -> Self {
         Self::new(lock.clone(), false)
-    }
-
-    /// What was acquired, and is released when this is dropped.
-    pub(super) fn acquired(lock: &Lock<T>) -> Self {
-        Self::new(lock.clone(), true)
     }
 
     fn new(lock: Lock<T>, frees: bool) -> Self {
@@ -539,7 +518,7 @@ impl<T> Drop for Hold<T> {
 }
 
 /// Waiting for a condition, any number of times.
-pub(super) struct Wait<T> {
+struct Wait<T> {
     condition: Condition<T>,
     /// How the lock is to be held afterwards.
     holder: Held,
@@ -549,7 +528,7 @@ pub(super) struct Wait<T> {
 
 impl<T> Wait<T> {
     #[track_caller]
-    pub(super) fn new(condition: &Condition<T>, holder: Held) -> Self {
+    fn new(condition: &Condition<T>, holder: Held) -> Self {
         Self {
             condition: condition.clone(),
             holder,
@@ -560,9 +539,11 @@ impl<T> Wait<T> {
     /// Gives the lock up, waits for a notification, and takes the lock again.
     ///
     /// A cancellation is raised after that, and the lock is held then.
-    pub(super) async fn run(&self, hold: &Hold<T>) {
+    async fn run(&self, hold: &Hold<T>) {
         let Condition { lock, shared } = &self.condition;
         let mut notified = Passing::at(Notified(shared.clone()), self.site);
+        // First, for freeing the lock may call wakers of other crates, which may notify.
+        notified.join();
         hold.is_held.set(false);
         lock.set_free();
         let mut cancelled = catch_cancel(poll_fn(|cx| notified.poll(cx).map(drop)))
@@ -588,7 +569,7 @@ impl<T> Wait<T> {
 }
 
 /// Goes on unless the task is being unwound: then nothing may have any effect.
-pub(super) async fn is_not_unwinding() {
+async fn is_not_unwinding() {
     poll_fn(|_| match current::is_unwinding() {
         true => Poll::Pending,
         false => Poll::Ready(()),

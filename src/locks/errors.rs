@@ -133,7 +133,7 @@ impl std::error::Error for OverReleaseError {}
 ///
 /// let event_loop = EventLoop::new();
 /// let barrier = Barrier::new(2);
-/// event_loop.run_until_complete(barrier.abort())?;
+/// barrier.abort();
 /// let error = event_loop.run_until_complete(barrier.wait())?.unwrap_err();
 /// assert!(error.to_string().starts_with("barrier created at "));
 /// assert!(error.to_string().ends_with(" was aborted"));

@@ -17,9 +17,10 @@
 //! and one that is cancelled stays so. Two cursors that only move towards the end therefore find the
 //! first waiter of a kind without looking at any twice.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use slab::Slab;
@@ -263,6 +264,8 @@ pub(crate) struct Passing<G: Gate> {
 struct Waiting {
     future: Future<()>,
     ticket: Ticket,
+    /// Whether its turn was passed on, though it still stands in the line; see `Passing::lend`.
+    lent: Option<Rc<Cell<bool>>>,
 }
 
 impl<G: Gate> Passing<G> {
@@ -296,6 +299,19 @@ impl<G: Gate> Passing<G> {
             return self.wait(cx);
         }
         Poll::Ready(self.gate.take().expect("looked at above"))
+    }
+
+    /// Joins the line without trying to get through first.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs, or another one than the primitive is tied to.
+    pub(crate) fn join(&mut self) {
+        if let Some(gate) = &self.gate
+            && self.waiting.is_none()
+        {
+            self.waiting = Some(Waiting::join(gate, self.site));
+        }
     }
 
     /// Joins the line, if that has not happened yet, and waits for its turn.
@@ -335,7 +351,31 @@ impl<G: Gate> Passing<G> {
             return false;
         };
         waiting.leave(gate);
-        waiting.future.done() && !waiting.future.cancelled()
+        let lent = waiting.lent.is_some_and(|lent| lent.get());
+        waiting.future.done() && !waiting.future.cancelled() && !lent
+    }
+
+    /// Has its turn passed on if it is not polled in the step that this wakes. For what can be left
+    /// suspended, like a stream of which the next item is not asked for again.
+    pub(crate) fn lend(&mut self)
+    where
+        G: Clone + 'static,
+    {
+        let (Some(gate), Some(waiting)) = (&self.gate, &mut self.waiting) else {
+            return;
+        };
+        if waiting.lent.is_none() {
+            let (lent, gate) = (Rc::new(Cell::new(false)), gate.clone());
+            waiting.lent = Some(lent.clone());
+            // It registers behind the task, so that step is over when this is called.
+            waiting.future.add_done_callback(move |future| {
+                let still_waits = Rc::strong_count(&lent) > 1;
+                if still_waits && !future.cancelled() {
+                    lent.set(true);
+                    gate.gave_up(true);
+                }
+            });
+        }
     }
 
     /// Whether it has got through.
@@ -368,7 +408,12 @@ impl Waiting {
         let promise = Promise::create(&lp, site);
         let future = Future::new(promise.clone());
         let ticket = gate.line().list.borrow_mut().push(promise);
-        Self { future, ticket }
+        let lent = None;
+        Self {
+            future,
+            ticket,
+            lent,
+        }
     }
 
     fn leave(&self, gate: &impl Gate) {

@@ -92,15 +92,9 @@ impl<T> Lock<T> {
     /// ```
     #[track_caller]
     pub fn new(value: T) -> Self {
-        Self::named("lock", value)
-    }
-
-    /// A lock that messages call by this name.
-    #[track_caller]
-    pub(super) fn named(name: &'static str, value: T) -> Self {
         Self {
             shared: Rc::new(Shared {
-                bond: Bond::new(name),
+                bond: Bond::new("lock"),
                 held: Cell::new(Held::Free),
                 line: Line::default(),
                 value: Cell::new(Some(Box::new(value))),
@@ -478,7 +472,8 @@ impl<T> fmt::Debug for Acquire<T> {
 
 /// Holds a [`Lock`], and gives access to its value, until it is dropped.
 ///
-/// It borrows nothing, so it can be kept, returned, and moved into other tasks of the loop.
+/// It borrows nothing, so it can be kept, returned, and moved into other tasks of the loop. A panic drops it
+/// like anything else: the lock is free then, and the value as the panic left it.
 ///
 /// *From asyncio:* the inside of `async with lock:`.
 ///

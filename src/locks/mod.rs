@@ -44,7 +44,7 @@ mod line;
 mod lock;
 mod semaphore;
 
-pub use self::barrier::Barrier;
+pub use self::barrier::{Barrier, BarrierWait};
 pub use self::bounded::BoundedSemaphore;
 pub use self::condition::Condition;
 pub use self::errors::{BrokenBarrierError, NotAcquiredError, OverReleaseError};

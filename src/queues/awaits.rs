@@ -60,6 +60,14 @@ impl<T, C: Container<Item = T>> Get<T, C> {
             passing: Passing::new(Getters(queue.clone())),
         }
     }
+
+    /// Keeps nobody else waiting if it is not polled again.
+    pub(super) fn lend(&mut self)
+    where
+        C: 'static,
+    {
+        self.passing.lend();
+    }
 }
 
 impl<T, C: Container<Item = T>> Future for Get<T, C> {

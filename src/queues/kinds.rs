@@ -129,7 +129,7 @@ impl<T> Clone for LifoQueue<T> {
     }
 }
 
-impl<T: Ord> Stream for PriorityQueue<T> {
+impl<T: Ord + 'static> Stream for PriorityQueue<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
@@ -137,7 +137,7 @@ impl<T: Ord> Stream for PriorityQueue<T> {
     }
 }
 
-impl<T> Stream for LifoQueue<T> {
+impl<T: 'static> Stream for LifoQueue<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
@@ -145,13 +145,13 @@ impl<T> Stream for LifoQueue<T> {
     }
 }
 
-impl<T: Ord> FusedStream for PriorityQueue<T> {
+impl<T: Ord + 'static> FusedStream for PriorityQueue<T> {
     fn is_terminated(&self) -> bool {
         self.queue.is_terminated()
     }
 }
 
-impl<T> FusedStream for LifoQueue<T> {
+impl<T: 'static> FusedStream for LifoQueue<T> {
     fn is_terminated(&self) -> bool {
         self.queue.is_terminated()
     }

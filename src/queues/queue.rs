@@ -34,7 +34,8 @@ use crate::locks::Bond;
 /// # Cancellation
 ///
 /// Getting and putting may be cancelled or dropped at any time: then nothing was taken out, and nothing
-/// put in. Whoever was woken and does not come wakes the next one.
+/// put in. Whoever was woken and does not come wakes the next one; so does a stream that is woken and not
+/// polled, which keeps its place between polls.
 ///
 /// # Examples
 ///
@@ -388,7 +389,7 @@ impl<T, C: Container<Item = T>> Clone for Queue<T, C> {
 
 impl<T, C: Container<Item = T>> Unpin for Queue<T, C> {}
 
-impl<T, C: Container<Item = T>> Stream for Queue<T, C> {
+impl<T, C: Container<Item = T> + 'static> Stream for Queue<T, C> {
     type Item = T;
 
     #[track_caller]
@@ -399,13 +400,14 @@ impl<T, C: Container<Item = T>> Stream for Queue<T, C> {
         };
         let polled = Pin::new(&mut next).poll(cx);
         if polled.is_pending() {
+            next.lend();
             self.next = Some(next);
         }
         polled.map(Result::ok)
     }
 }
 
-impl<T, C: Container<Item = T>> FusedStream for Queue<T, C> {
+impl<T, C: Container<Item = T> + 'static> FusedStream for Queue<T, C> {
     fn is_terminated(&self) -> bool {
         self.shared.is_shut_down() && self.empty()
     }

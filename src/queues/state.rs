@@ -168,6 +168,12 @@ impl<C> Shared<C> {
 /// Those who wait for an item.
 pub(super) struct Getters<C>(pub(super) Rc<Shared<C>>);
 
+impl<C> Clone for Getters<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<C: Container> Gate for Getters<C> {
     fn bond(&self) -> &Bond {
         &self.0.bond

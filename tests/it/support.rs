@@ -1,11 +1,16 @@
 //! What the tests share.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::rc::Rc;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use callsoon::{Clock, EventLoop, Task, sleep};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 
 /// A loop on virtual time.
 #[track_caller]
@@ -219,4 +224,121 @@ pub(crate) fn done_future<T>(value: T) -> callsoon::Future<T> {
 pub(crate) fn reports_to(event_loop: &EventLoop, log: &Log) {
     let log = log.clone();
     event_loop.set_exception_handler(move |_, context| log.push(context.message()));
+}
+
+/// Runs something that panics, and gives the message.
+#[track_caller]
+pub(crate) fn panic_message(act: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(act)).expect_err("it should panic");
+    message(&*panic)
+}
+
+/// What a panic says.
+#[track_caller]
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| {
+        payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+    });
+    text.expect("it panics with text")
+}
+
+/// How something that is suspended comes to its end before its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stop {
+    Cancel,
+    Drop,
+}
+
+/// What [`stop_at_every_point`] stops, and how things must be afterwards.
+pub(crate) struct Scene {
+    victim: LocalBoxFuture<'static, ()>,
+    check: Box<dyn FnOnce(&EventLoop)>,
+}
+
+impl Scene {
+    pub(crate) fn new(
+        victim: impl Future<Output = ()> + 'static,
+        check: impl FnOnce(&EventLoop) + 'static,
+    ) -> Self {
+        Self {
+            victim: victim.boxed_local(),
+            check: Box::new(check),
+        }
+    }
+}
+
+/// More turns than any scene takes.
+const TOO_MANY_TURNS: usize = 50;
+
+/// Runs a scene again and again. Each time its victim, which starts behind everything that the scene has
+/// started, is stopped one turn later; the others go on until nothing is left to do. Ends when the victim
+/// gets to its end unharmed, and gives the number of points at which it was stopped.
+#[track_caller]
+pub(crate) fn stop_at_every_point(scene: impl Fn(&EventLoop) -> Scene) -> usize {
+    let cancelled = (0..).take_while(|&turns| stop_after(turns, Stop::Cancel, &scene));
+    let dropped = (0..).take_while(|&turns| stop_after(turns, Stop::Drop, &scene));
+    let (cancelled, dropped) = (cancelled.count(), dropped.count());
+    assert_eq!(cancelled, dropped, "it is suspended as often");
+    assert!(cancelled > 0, "it is not suspended at all");
+    cancelled
+}
+
+/// Stops the victim after its first step and so many turns; false if there is nothing left to stop.
+fn stop_after(turns: usize, stop: Stop, scene: &impl Fn(&EventLoop) -> Scene) -> bool {
+    assert!(turns < TOO_MANY_TURNS, "it does not come to its end");
+    let event_loop = virtual_loop();
+    let Scene { victim, check } = scene(&event_loop);
+    let victim = Victim::spawn(&event_loop, victim);
+    for _ in 0..=turns {
+        turn(&event_loop);
+    }
+    let stopped = victim.stop(stop);
+    if stopped {
+        event_loop.run_forever();
+        assert!(victim.task.done());
+        check(&event_loop);
+    }
+    stopped
+}
+
+/// A task that can be stopped in every way.
+pub(crate) struct Victim {
+    task: Task<()>,
+    /// Its coroutine, while it is suspended. The task's alone, so that it is dropped with that.
+    suspended: Weak<RefCell<Option<LocalBoxFuture<'static, ()>>>>,
+}
+
+impl Victim {
+    pub(crate) fn spawn(
+        event_loop: &EventLoop,
+        coroutine: impl Future<Output = ()> + 'static,
+    ) -> Self {
+        let of_the_task = Rc::new(RefCell::new(Some(coroutine.boxed_local())));
+        let suspended = Rc::downgrade(&of_the_task);
+        let task = event_loop.create_task(poll_fn(move |cx| {
+            // Not borrowed while it runs.
+            let mut coroutine = of_the_task.take().expect("it goes with the task");
+            let polled = coroutine.poll_unpin(cx);
+            if polled.is_pending() {
+                of_the_task.replace(Some(coroutine));
+            }
+            polled
+        }));
+        Self { task, suspended }
+    }
+
+    /// Stops it; false if it was at its end already.
+    pub(crate) fn stop(&self, stop: Stop) -> bool {
+        if self.task.done() {
+            return false;
+        }
+        if let Stop::Drop = stop {
+            drop(self.suspended.upgrade().map(|coroutine| coroutine.take()));
+        }
+        // What was dropped is awaited no more: its task is only done away with.
+        self.task.cancel()
+    }
 }

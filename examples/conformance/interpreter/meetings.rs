@@ -45,13 +45,13 @@ impl<'a> Actor<'a> {
         met.map_err(|_| Exc::error("BrokenBarrierError"))
     }
 
-    pub(super) async fn barrier_reset(self, name: &str) {
-        self.barrier(name).reset().await;
+    pub(super) fn barrier_reset(self, name: &str) {
+        self.barrier(name).reset();
         self.log(format!("barrier_reset {name} ok"));
     }
 
-    pub(super) async fn barrier_abort(self, name: &str) {
-        self.barrier(name).abort().await;
+    pub(super) fn barrier_abort(self, name: &str) {
+        self.barrier(name).abort();
         self.log(format!("barrier_abort {name} ok"));
     }
 

@@ -86,8 +86,8 @@ impl<'a> Actor<'a> {
                 let end = self.barrier_wait(obj).await;
                 self.caught(*catch, "barrier_wait", obj, end)?;
             }
-            Step::BarrierReset { obj } => self.barrier_reset(obj).await,
-            Step::BarrierAbort { obj } => self.barrier_abort(obj).await,
+            Step::BarrierReset { obj } => self.barrier_reset(obj),
+            Step::BarrierAbort { obj } => self.barrier_abort(obj),
             Step::Put { obj, value, catch } => {
                 let end = self.put(obj, *value).await;
                 self.caught(*catch, "put", obj, end)?;
