@@ -38,6 +38,8 @@ const NONE: usize = usize::MAX;
 #[derive(Default)]
 pub(crate) struct Line {
     list: RefCell<List>,
+    /// How many are in the list: to see quickly that nobody is.
+    len: Cell<usize>,
 }
 
 /// A linked list, so that a waiter can leave from the middle at no cost.
@@ -158,19 +160,31 @@ impl List {
 
 impl Line {
     /// How many wait, with those whose tasks have not run since they were woken or cancelled.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.list.borrow().waiters.len()
+        self.len.get()
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether anybody waits who is not cancelled.
     #[inline]
     pub(crate) fn has_live(&self) -> bool {
-        let mut list = self.list.borrow_mut();
-        list.first != NONE && list.first_live().is_some()
+        !self.is_empty() && self.list.borrow_mut().first_live().is_some()
     }
 
     /// Wakes the one in front, unless that is woken or cancelled already.
+    #[inline]
     pub(crate) fn wake_front(&self) {
+        if !self.is_empty() {
+            self.wake_who_is_in_front();
+        }
+    }
+
+    fn wake_who_is_in_front(&self) {
         let front = {
             let list = self.list.borrow();
             let front = list.waiters.get(list.first);
@@ -182,7 +196,12 @@ impl Line {
     }
 
     /// Wakes the first one that is pending; says whether there was one.
+    #[inline]
     pub(crate) fn wake_next(&self) -> bool {
+        !self.is_empty() && self.wake_first_pending()
+    }
+
+    fn wake_first_pending(&self) -> bool {
         let next = (self.list.borrow_mut().first_pending()).map(|next| next.promise.clone());
         next.inspect(wake).is_some()
     }
@@ -205,7 +224,14 @@ impl Line {
     }
 
     /// Lets everybody up to the first one that is pending out of the line, and wakes that one.
+    #[inline]
     pub(crate) fn release_next(&self) {
+        if !self.is_empty() {
+            self.release_first_pending();
+        }
+    }
+
+    fn release_first_pending(&self) {
         while let Some(front) = self.take_front() {
             if front.state() == State::Pending {
                 return wake(&front);
@@ -214,15 +240,33 @@ impl Line {
     }
 
     fn take_front(&self) -> Option<FutureRef<()>> {
-        let mut list = self.list.borrow_mut();
-        let place = list.first;
-        let number = list.waiters.get(place)?.number;
-        list.remove(Ticket { place, number })
+        let front = {
+            let list = self.list.borrow();
+            let place = list.first;
+            let number = list.waiters.get(place)?.number;
+            Ticket { place, number }
+        };
+        self.remove(front)
+    }
+
+    fn push(&self, promise: FutureRef<()>) -> Ticket {
+        self.len.set(self.len() + 1);
+        self.list.borrow_mut().push(promise)
+    }
+
+    /// Takes a waiter out, unless it was taken out before.
+    fn remove(&self, ticket: Ticket) -> Option<FutureRef<()>> {
+        let removed = self.list.borrow_mut().remove(ticket);
+        if removed.is_some() {
+            self.len.set(self.len() - 1);
+        }
+        removed
     }
 
     /// Lets everybody out of the line, and wakes those who are pending.
     pub(crate) fn release_all(&self) {
-        let list = std::mem::take(&mut *self.list.borrow_mut());
+        let list = self.list.take();
+        self.len.set(0);
         // Nobody who joins later may be taken for one of these.
         self.list.borrow_mut().joined = list.joined;
         let mut place = list.first;
@@ -407,7 +451,7 @@ impl Waiting {
         let lp = gate.bond().running_loop();
         let promise = Promise::create(&lp, site);
         let future = Future::new(promise.clone());
-        let ticket = gate.line().list.borrow_mut().push(promise);
+        let ticket = gate.line().push(promise);
         let lent = None;
         Self {
             future,
@@ -417,8 +461,7 @@ impl Waiting {
     }
 
     fn leave(&self, gate: &impl Gate) {
-        let promise = gate.line().list.borrow_mut().remove(self.ticket);
-        // With nothing borrowed: a waker may go with it.
-        drop(promise);
+        // Dropped with nothing borrowed: a waker may go with it.
+        drop(gate.line().remove(self.ticket));
     }
 }

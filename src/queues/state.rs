@@ -1,15 +1,13 @@
 //! What the handles of a queue share.
 //!
-//! Items go in and come out by the [`Container`], which is a user's code (so is the comparison of items in
-//! a priority queue): it is taken out of its cell for that, and nothing is borrowed. Whatever needs it
-//! meanwhile panics with a message; what only counts works on.
+//! Items go in and come out by the [`Container`], which may be a user's code (and so is the comparison of items
+//! in a priority queue). It is borrowed for that; whatever needs it meanwhile panics with a message, and what
+//! only counts works on. Everything else that is user code, wakers and the drops of items, runs after that.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::fmt;
 use std::iter;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::thread;
 
 use super::{Container, GetNowaitError, PutNowaitError, TaskDoneError};
 use crate::locks::{Bond, Gate, Line};
@@ -18,8 +16,8 @@ pub(super) struct Shared<C> {
     pub(super) bond: Bond,
     /// Zero is no limit.
     pub(super) maxsize: usize,
-    /// `None` while it is in use.
-    items: Cell<Option<C>>,
+    /// Borrowed while it does something, and nowhere else.
+    items: RefCell<C>,
     /// How many items there are.
     len: Cell<usize>,
     /// How many items were put and not reported done.
@@ -39,7 +37,7 @@ impl<C: Container> Shared<C> {
             // What is there from the start has been put.
             unfinished: len.clone(),
             len,
-            items: Cell::new(Some(items)),
+            items: RefCell::new(items),
             is_shut_down: Cell::new(false),
             getters: Line::default(),
             putters: Line::default(),
@@ -59,26 +57,31 @@ impl<C: Container> Shared<C> {
         self.is_shut_down.get()
     }
 
-    /// Has the container do something, and counts what is in it afterwards. A panic of it is given back
-    /// when everything is in order again.
+    /// The container, to have it do something.
     ///
     /// # Panics
     ///
     /// If it is doing something already.
     #[inline]
-    fn with_items<R>(&self, use_them: impl FnOnce(&mut C) -> R) -> thread::Result<R> {
-        let Some(mut items) = self.items.take() else {
-            panic!(
-                "{} is used by its own container, or by a comparison of its items",
-                self.bond
-            );
-        };
-        let used = catch_unwind(AssertUnwindSafe(|| use_them(&mut items)));
-        self.len.set(items.len());
-        self.items.set(Some(items));
-        used
+    fn items(&self) -> Items<'_, C> {
+        match self.items.try_borrow_mut() {
+            Ok(items) => Items {
+                shared: self,
+                items,
+            },
+            Err(_) => self.panic_in_use(),
+        }
     }
 
+    #[cold]
+    fn panic_in_use(&self) -> ! {
+        panic!(
+            "{} is used by its own container, or by a comparison of its items",
+            self.bond
+        );
+    }
+
+    #[inline]
     pub(super) fn put_nowait(&self, item: C::Item) -> Result<(), PutNowaitError<C::Item>> {
         if self.is_shut_down() {
             return Err(PutNowaitError::QueueShutDown(item));
@@ -86,17 +89,17 @@ impl<C: Container> Shared<C> {
         if self.is_full() {
             return Err(PutNowaitError::QueueFull(item));
         }
-        let before = self.len();
-        let put = self.with_items(|items| items.push(item));
-        // A comparison that panics may do so when the item is in already.
-        if put.is_ok() || self.len() > before {
-            self.unfinished.set(self.unfinished.get() + 1);
-            self.getters.release_next();
-        }
-        put.unwrap_or_else(|payload| resume_unwind(payload));
+        let mut put = Put {
+            shared: self,
+            before: self.len(),
+            is_ok: false,
+        };
+        self.items().items.push(item);
+        put.is_ok = true;
         Ok(())
     }
 
+    #[inline]
     pub(super) fn get_nowait(&self) -> Result<C::Item, GetNowaitError> {
         if self.len() == 0 {
             return Err(match self.is_shut_down() {
@@ -104,9 +107,9 @@ impl<C: Container> Shared<C> {
                 false => GetNowaitError::QueueEmpty,
             });
         }
-        let item = self.with_items(C::pop);
-        self.putters.release_next();
-        let item = item.unwrap_or_else(|payload| resume_unwind(payload));
+        // Also if the container panics: then there may be room all the same.
+        let _wakes = Got(self);
+        let item = self.items().items.pop();
         Ok(item.expect("a container that is not empty gives an item"))
     }
 
@@ -128,17 +131,83 @@ impl<C: Container> Shared<C> {
 
     /// The same, without what is in it. That counts as done.
     pub(super) fn shut_down_immediately(&self) {
-        let mut dropped = Vec::with_capacity(self.len());
-        let emptied = self.with_items(|items| dropped.extend(iter::from_fn(|| items.pop())));
-        self.is_shut_down.set(true);
-        let left = self.unfinished.get().saturating_sub(dropped.len());
-        if self.unfinished.replace(left) > 0 && left == 0 {
-            self.joiners.wake_all();
+        let mut emptied = Emptied {
+            shared: self,
+            dropped: Vec::with_capacity(self.len()),
+        };
+        let mut items = self.items();
+        emptied.dropped.extend(iter::from_fn(|| items.items.pop()));
+    }
+}
+
+/// The container, while it does something. When that is over, what is in it is counted.
+struct Items<'a, C: Container> {
+    shared: &'a Shared<C>,
+    items: RefMut<'a, C>,
+}
+
+impl<C: Container> Drop for Items<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        self.shared.len.set(self.items.len());
+    }
+}
+
+/// An item is being put. Dropped, it is counted, and wakes who waits for it.
+struct Put<'a, C: Container> {
+    shared: &'a Shared<C>,
+    /// How many items there were.
+    before: usize,
+    /// False if the container panicked, with the item in it or not.
+    is_ok: bool,
+}
+
+impl<C: Container> Drop for Put<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        let Shared {
+            unfinished,
+            getters,
+            ..
+        } = self.shared;
+        if self.is_ok || self.shared.len() > self.before {
+            unfinished.set(unfinished.get() + 1);
+            getters.release_next();
         }
-        self.shut_down();
-        // Only now, with everything in order: it is user code.
-        drop(dropped);
-        emptied.unwrap_or_else(|payload| resume_unwind(payload));
+    }
+}
+
+/// An item is being taken out. Dropped, it wakes who waits for room.
+struct Got<'a, C: Container>(&'a Shared<C>);
+
+impl<C: Container> Drop for Got<'_, C> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.putters.release_next();
+    }
+}
+
+/// A queue is being shut down at once. Dropped, it tells everybody, and then lets go of the items.
+struct Emptied<'a, C: Container> {
+    shared: &'a Shared<C>,
+    dropped: Vec<C::Item>,
+}
+
+impl<C: Container> Drop for Emptied<'_, C> {
+    fn drop(&mut self) {
+        let Shared {
+            unfinished,
+            joiners,
+            is_shut_down,
+            ..
+        } = self.shared;
+        is_shut_down.set(true);
+        let left = unfinished.get().saturating_sub(self.dropped.len());
+        if unfinished.replace(left) > 0 && left == 0 {
+            joiners.wake_all();
+        }
+        self.shared.shut_down();
+        // The items go last, with everything in order: that is user code.
     }
 }
 
