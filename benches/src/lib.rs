@@ -15,6 +15,7 @@ mod report;
 mod row;
 pub mod rows;
 mod runner;
+mod turnstile;
 
 pub use meter::{Counts, Measured, Meter};
 pub use peer::{Job, Mailbox, Peer};

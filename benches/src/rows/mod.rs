@@ -1,13 +1,17 @@
 //! The workloads, a file each. To add a row: write its file, name it in the two lists below.
 
+mod barrier;
 mod call_soon;
 mod call_soon_chain;
 mod catch_cancel;
 mod done_cb;
 mod done_cb_now;
 mod gather;
+mod lock;
 mod memory;
 mod oneshot;
+mod queue;
+mod semaphore;
 mod spawn_join;
 mod startup;
 mod task_group;
@@ -33,6 +37,10 @@ pub const ROWS: &[Row] = &[
     task_group::ROW,
     timeout::ROW,
     catch_cancel::ROW,
+    queue::ROW,
+    lock::ROW,
+    semaphore::ROW,
+    barrier::ROW,
     timers_fire::ROW,
     timers_cancel::ROW,
     xthread::ROW,
