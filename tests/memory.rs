@@ -7,7 +7,10 @@ use std::alloc::System;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use callsoon::{CancelledError, Clock, EventLoop, catch_cancel, sleep, task_group, timeout};
+use callsoon::{
+    Barrier, CancelledError, Clock, Condition, Event, EventLoop, Lock, Queue, Semaphore,
+    catch_cancel, sleep, task_group, timeout,
+};
 use futures::stream::{FuturesUnordered, StreamExt};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -16,6 +19,9 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The other threads of the test harness may allocate a little meanwhile.
 const NOISE: isize = 64 * 1024;
+
+/// So many allocations at most of those threads.
+const FEW: usize = 1000;
 
 const MILLION: u64 = 1_000_000;
 
@@ -245,6 +251,61 @@ fn many_runs_on_one_loop_keep_memory_flat() {
     round();
     let before = alive();
     for _ in 0..10_000 {
+        round();
+    }
+    assert_flat(before, alive());
+}
+
+/// What is free is taken without asking the heap for anything.
+#[test]
+fn uncontended_locks_and_queues_allocate_nothing() {
+    let _alone = alone();
+    let (lock, bare) = (Lock::new(0), Lock::new(()));
+    let (semaphore, event, barrier) = (Semaphore::new(1), Event::new(), Barrier::new(1));
+    let (condition, queue) = (Condition::new(0), Queue::new(1));
+    event.set();
+    queue.put_nowait(0).unwrap();
+    queue.get_nowait().unwrap();
+    let event_loop = virtual_loop();
+    let used = event_loop.create_task(async move {
+        let before = ALLOCATOR.stats().allocations;
+        for number in 0..MILLION / 10 {
+            *lock.lock().await += 1;
+            bare.acquire().await;
+            bare.release().unwrap();
+            drop(semaphore.permit().await);
+            event.wait().await;
+            assert_eq!(barrier.wait().await, Ok(0));
+            let guard = condition.lock().await;
+            condition.notify_all().unwrap();
+            drop(condition.wait_for(guard, |_| true).await);
+            queue.put(number).await.unwrap();
+            assert_eq!(queue.get().await, Ok(number));
+            queue.task_done().unwrap();
+        }
+        ALLOCATOR.stats().allocations - before
+    });
+    let allocations = event_loop.run_until_complete(used).unwrap();
+    assert!(allocations < FEW, "{allocations} allocations");
+}
+
+/// Waiters that come and go behind one that stays leave nothing behind.
+#[test]
+fn a_line_with_many_comings_and_goings_keeps_memory_flat() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let event = Event::new();
+    let _first = event_loop.create_task(event.wait());
+    let round = || {
+        let waiting = event_loop.create_task(event.wait());
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        waiting.cancel();
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+        assert!(waiting.cancelled());
+    };
+    round();
+    let before = alive();
+    for _ in 0..MILLION / 10 {
         round();
     }
     assert_flat(before, alive());

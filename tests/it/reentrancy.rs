@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use callsoon::{
-    Future, Handle, ResultError, RunError, TaskHandle, TimerHandle, call_later, call_soon,
-    create_future, create_task, current_task, get_running_loop,
+    Barrier, Condition, Event, EventLoop, Future, Handle, Lock, Queue, ResultError, RunError,
+    Semaphore, TaskHandle, TimerHandle, call_later, call_soon, create_future, create_task,
+    current_task, get_running_loop,
 };
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
 
 use crate::support::{Drops, Log, OnDrop, ms, settle, turn, virtual_loop};
 
@@ -533,6 +536,126 @@ impl Clone for Meddler {
         (self.0)();
         Self(self.0.clone())
     }
+}
+
+// ---- wakers that use what their task waited for
+
+/// A waker lets others through and drops one of them, in the middle of being woken: nothing is borrowed, and
+/// whoever is left gets through in the end.
+#[test]
+fn wakers_that_use_what_was_waited_for() {
+    let bare = Lock::new(());
+    assert!(bare.acquire().now_or_never().is_some());
+    let (acquiring, releasing) = (bare.clone(), bare);
+    meddle(
+        move || acquiring.acquire().boxed_local(),
+        move || _ = releasing.release(),
+    );
+    let (semaphore, event) = (Semaphore::new(0), Event::new());
+    let (acquiring, waiting) = (semaphore.clone(), event.clone());
+    meddle(
+        move || acquiring.acquire().boxed_local(),
+        move || semaphore.release(),
+    );
+    meddle(move || waiting.wait().boxed_local(), move || event.set());
+    let barrier = Barrier::new(9);
+    let waiting = barrier.clone();
+    meddle(
+        move || waiting.wait().map(drop).boxed_local(),
+        move || barrier.abort(),
+    );
+    let condition = Condition::new(());
+    let waiting = condition.clone();
+    meddle(
+        move || {
+            let waiting = waiting.clone();
+            async move {
+                let guard = waiting.lock().await;
+                drop(waiting.wait(guard).await);
+            }
+            .boxed_local()
+        },
+        move || {
+            let guard = condition.try_lock();
+            let _ = condition.notify(1);
+            drop(guard);
+        },
+    );
+    let queue = Queue::new(0);
+    let getting = queue.clone();
+    meddle(
+        move || getting.get().map(drop).boxed_local(),
+        move || _ = queue.put_nowait(()),
+    );
+    let queue = Queue::new(1);
+    queue.put_nowait(()).unwrap();
+    let putting = queue.clone();
+    meddle(
+        move || putting.put(()).map(drop).boxed_local(),
+        move || _ = queue.get_nowait(),
+    );
+    let queue = Queue::new(0);
+    queue.put_nowait(()).unwrap();
+    let joining = queue.clone();
+    meddle(
+        move || joining.join().boxed_local(),
+        move || _ = queue.task_done(),
+    );
+    let queue = Queue::<()>::new(0);
+    let getting = queue.clone();
+    meddle(
+        move || getting.get().map(drop).boxed_local(),
+        move || queue.shutdown(true),
+    );
+}
+
+/// Three wait. The first one's waker drops the second, begins another wait and drops it, and makes way again.
+fn meddle(
+    wait: impl Fn() -> LocalBoxFuture<'static, ()> + Clone + 'static,
+    make_way: impl Fn() + Clone + 'static,
+) {
+    let event_loop = virtual_loop();
+    let second: Rc<RefCell<Option<LocalBoxFuture<'static, ()>>>> = Rc::default();
+    let woken = Rc::new(Cell::new(0));
+    let (dropped, again, once_more) = (second.clone(), wait.clone(), make_way.clone());
+    let counted = woken.clone();
+    let meddler = local_waker(move || {
+        counted.set(counted.get() + 1);
+        drop(dropped.take());
+        drop(again());
+        once_more();
+    });
+    let first = suspended(&event_loop, wait(), meddler.clone());
+    second.replace(Some(suspended(&event_loop, wait(), Waker::noop().clone())));
+    let third = event_loop.create_task(wait());
+    settle(&event_loop);
+    make_way();
+    assert_eq!(woken.get(), 1);
+    assert!(second.borrow().is_none());
+    drop(first);
+    for _ in 0..3 {
+        settle(&event_loop);
+        if third.done() {
+            break;
+        }
+        make_way();
+    }
+    settle(&event_loop);
+    assert!(third.done());
+}
+
+/// Polls a future once, in a task but with another waker; it has to wait.
+fn suspended(
+    event_loop: &EventLoop,
+    mut future: LocalBoxFuture<'static, ()>,
+    waker: Waker,
+) -> LocalBoxFuture<'static, ()> {
+    let polled = event_loop.run_until_complete(async move {
+        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        Some(future)
+    });
+    polled.unwrap().expect("it comes back")
 }
 
 type Action = Rc<dyn Fn()>;

@@ -7,11 +7,14 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Once;
 
 use callsoon::{
-    Builder, CallbackId, CancelOrigin, CancelledError, Clock, DeadlockReport, EventLoop,
-    ExceptionContext, ExpectedWork, Future, Handle, InvalidStateError, LoopClosedError, LoopHandle,
-    NoRunningLoopError, Outcome, OwnedFuture, PanicError, RemoteHandle, ResultError, RunEnd,
-    RunError, Runner, Sleep, Task, TaskBuilder, TaskHandle, TimerHandle, Turn, WaitingTask,
-    YieldNow, sleep, sleep_until, yield_now,
+    Barrier, BoundedSemaphore, BrokenBarrierError, Builder, CallbackId, CancelOrigin,
+    CancelledError, Clock, Condition, DeadlockReport, Event, EventLoop, ExceptionContext,
+    ExpectedWork, Future, GetNowaitError, Handle, InvalidStateError, LifoQueue, Lock, LockGuard,
+    LoopClosedError, LoopHandle, NoRunningLoopError, NotAcquiredError, Outcome, OverReleaseError,
+    OwnedFuture, PanicError, Permit, PriorityQueue, PutNowaitError, Queue, QueueShutDown,
+    RemoteHandle, ResultError, RunEnd, RunError, Runner, Semaphore, Sleep, Task, TaskBuilder,
+    TaskDoneError, TaskHandle, TimerHandle, Turn, WaitingTask, YieldNow, sleep, sleep_until,
+    yield_now,
 };
 
 use crate::support::{ms, settle, turn, virtual_loop};
@@ -58,6 +61,17 @@ check!(TaskHandle: !Send + !Sync);
 check!(TaskBuilder<u32>: !Send + !Sync);
 check!(Handle: !Send + !Sync);
 check!(TimerHandle: !Send + !Sync);
+check!(Lock<u32>: !Send + !Sync);
+check!(LockGuard<u32>: !Send + !Sync);
+check!(Event: !Send + !Sync);
+check!(Condition<u32>: !Send + !Sync);
+check!(Semaphore: !Send + !Sync);
+check!(BoundedSemaphore: !Send + !Sync);
+check!(Permit: !Send + !Sync);
+check!(Barrier: !Send + !Sync);
+check!(Queue<u32>: !Send + !Sync);
+check!(PriorityQueue<u32>: !Send + !Sync);
+check!(LifoQueue<u32>: !Send + !Sync);
 check!(Sleep: !Send + !Sync);
 check!(CancelledError: !Send + !Sync);
 check!(PanicError: !Send + !Sync);
@@ -79,6 +93,13 @@ check!(YieldNow: Send + Sync);
 check!(NoRunningLoopError: Send + Sync);
 check!(InvalidStateError<u32>: Send + Sync);
 check!(LoopClosedError<u32>: Send + Sync);
+check!(BrokenBarrierError: Send + Sync);
+check!(NotAcquiredError: Send + Sync);
+check!(OverReleaseError: Send + Sync);
+check!(QueueShutDown<u32>: Send + Sync);
+check!(PutNowaitError<u32>: Send + Sync);
+check!(GetNowaitError: Send + Sync);
+check!(TaskDoneError: Send + Sync);
 
 /// Every await can be held without being pinned.
 #[test]
