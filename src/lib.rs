@@ -84,6 +84,7 @@
 //! | `Queue`, `PriorityQueue`, `LifoQueue` | [`Queue`], also a `Stream`; [`PriorityQueue`], [`LifoQueue`] |
 //! | `QueueEmpty`, `QueueFull`, `QueueShutDown` | [`GetNowaitError`], [`PutNowaitError`], [`QueueShutDown`]: a refused item comes back |
 //! | `eager_task_factory` | [`TaskBuilder::eager_start`] |
+//! | a generator's `send()`, `close()`, `yield` | [`Coroutine`], [`Yielder`] |
 //! | `loop.set_exception_handler()` and friends | [`LoopHandle::set_exception_handler`], [`ExceptionContext`] |
 //!
 //! # What is here, and what is not
@@ -99,6 +100,7 @@
 
 mod as_completed;
 mod cancellation;
+mod coroutine;
 mod errors;
 mod event_loop;
 mod futures;
@@ -131,6 +133,7 @@ struct Readme;
 
 pub use as_completed::{AsCompleted, AsCompletedTimeout, as_completed, as_completed_coroutines};
 pub use cancellation::{CancelOrigin, CancelledError, CatchCancel, catch_cancel};
+pub use coroutine::{Coroutine, CoroutineState, ResumeError, Yielder, Yielding};
 pub use errors::{
     InvalidStateError, LoopClosedError, NoRunningLoopError, PanicError, ResultError, RunError,
     TimeoutError,

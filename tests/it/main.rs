@@ -12,6 +12,7 @@ mod cancellation;
 mod catching;
 mod clock;
 mod conditions;
+mod coroutine;
 mod drops;
 mod eager;
 mod embedding;
