@@ -115,6 +115,34 @@ pub fn call_soon(callback: impl FnOnce() + 'static) -> Handle {
 /// assert_eq!(event_loop.time(), Duration::from_secs(60));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
+///
+/// A callback that calls itself again, until five seconds are over:
+///
+/// ```
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
+/// use callsoon::{Clock, EventLoop, call_later, get_running_loop};
+///
+/// fn display_date(end: Duration, display: Rc<RefCell<Vec<String>>>) {
+///     let now = get_running_loop().time();
+///     display.borrow_mut().push(format!("12:00:{:02}", now.as_secs()));
+///     let second = Duration::from_secs(1);
+///     if now + second < end {
+///         call_later(second, move || display_date(end, display));
+///     } else {
+///         get_running_loop().stop();
+///     }
+/// }
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let display = Rc::new(RefCell::new(vec![]));
+/// let (end, shown) = (event_loop.time() + Duration::from_secs(5), display.clone());
+/// event_loop.call_soon(move || display_date(end, shown));
+/// event_loop.run_forever();
+/// assert_eq!(
+///     *display.borrow(),
+///     ["12:00:00", "12:00:01", "12:00:02", "12:00:03", "12:00:04"]
+/// );
+/// ```
 #[track_caller]
 pub fn call_later(delay: Duration, callback: impl FnOnce() + 'static) -> TimerHandle {
     LoopHandle::running().call_later(delay, callback)
@@ -197,6 +225,31 @@ pub fn create_future<T: 'static>() -> Future<T> {
 ///     task.await
 /// });
 /// assert_eq!(result, 42);
+/// ```
+///
+/// Two tasks run at the same time, so this takes two seconds, and not three:
+///
+/// ```
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
+/// use callsoon::{Clock, EventLoop, create_task, get_running_loop, sleep};
+///
+/// async fn say_after(seconds: u64, what: &str, said: Rc<RefCell<Vec<String>>>) {
+///     sleep(Duration::from_secs(seconds)).await;
+///     let now = get_running_loop().time();
+///     said.borrow_mut().push(format!("{what} at {now:?}"));
+/// }
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let said = Rc::new(RefCell::new(vec![]));
+/// let (first, second) = (said.clone(), said.clone());
+/// event_loop.run_until_complete(async {
+///     let hello = create_task(say_after(1, "hello", first));
+///     let world = create_task(say_after(2, "world", second));
+///     hello.await;
+///     world.await;
+/// })?;
+/// assert_eq!(*said.borrow(), ["hello at 1s", "world at 2s"]);
+/// # Ok::<(), callsoon::RunError>(())
 /// ```
 #[track_caller]
 pub fn create_task<F>(coroutine: F) -> Task<F::Output>

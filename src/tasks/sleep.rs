@@ -32,19 +32,43 @@ use crate::futures::{Future, Promise};
 ///
 /// ```
 /// use std::time::Duration;
-/// use callsoon::{Clock, EventLoop, sleep};
+/// use callsoon::{Clock, EventLoop, get_running_loop, sleep};
 ///
-/// async fn say_after(delay: Duration, what: &str) {
+/// async fn say_after(delay: Duration, what: &str) -> String {
 ///     sleep(delay).await;
-///     println!("{what}");
+///     format!("{what} at {:?}", get_running_loop().time())
 /// }
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
 /// event_loop.run_until_complete(async {
-///     say_after(Duration::from_secs(1), "hello").await;
-///     say_after(Duration::from_secs(2), "world").await;
+///     assert_eq!(say_after(Duration::from_secs(1), "hello").await, "hello at 1s");
+///     assert_eq!(say_after(Duration::from_secs(2), "world").await, "world at 3s");
 /// })?;
 /// assert_eq!(event_loop.time(), Duration::from_secs(3));
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
+///
+/// The time of day, once a second for five seconds:
+///
+/// ```
+/// use std::time::Duration;
+/// use callsoon::{Clock, EventLoop, Runner, get_running_loop, sleep};
+///
+/// async fn display_date(display: &mut Vec<String>) {
+///     let end = get_running_loop().time() + Duration::from_secs(5);
+///     loop {
+///         let now = get_running_loop().time();
+///         display.push(format!("12:00:{:02}", now.as_secs()));
+///         if now + Duration::from_secs(1) >= end {
+///             break;
+///         }
+///         sleep(Duration::from_secs(1)).await;
+///     }
+/// }
+///
+/// let mut display = vec![];
+/// Runner::with(EventLoop::builder().clock(Clock::Virtual)).run(display_date(&mut display))?;
+/// assert_eq!(display, ["12:00:00", "12:00:01", "12:00:02", "12:00:03", "12:00:04"]);
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
 #[track_caller]
