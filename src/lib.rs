@@ -17,6 +17,10 @@
 //! # Ok::<(), callsoon::RunError>(())
 //! ```
 //!
+//! New to event loops, or with a program to port? There is a [guide]: what one turn of a loop does, who it
+//! is that waits in an `await`, how cancellation works, and [what each of asyncio's names](guide::chapter_7_porting)
+//! is called here.
+//!
 //! # How to think of it
 //!
 //! * **A loop belongs to one thread.** [`EventLoop`] owns and runs it, [`LoopHandle`] schedules on it,
@@ -105,6 +109,7 @@ mod errors;
 mod event_loop;
 mod futures;
 mod gather;
+pub mod guide;
 mod ids;
 pub mod locks;
 pub mod queues;
