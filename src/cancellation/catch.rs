@@ -44,28 +44,39 @@ use super::{CancelledError, ScopeSlot};
 /// asyncio's `cancel_me`:
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
 /// use callsoon::{Clock, EventLoop, catch_cancel, create_task, sleep};
 ///
-/// async fn cancel_me() {
-///     println!("cancel_me(): before sleep");
+/// type Output = Rc<RefCell<Vec<&'static str>>>;
+///
+/// async fn cancel_me(output: Output) {
+///     output.borrow_mut().push("cancel_me(): before sleep");
 ///     let slept = catch_cancel(sleep(Duration::from_secs(3600))).await;
 ///     if let Err(cancelled) = slept {
-///         println!("cancel_me(): cancel sleep");
+///         output.borrow_mut().push("cancel_me(): cancel sleep");
 ///         sleep(Duration::from_millis(1)).await; // a clean-up that takes time
+///         output.borrow_mut().push("cancel_me(): after sleep");
 ///         cancelled.reraise().await
 ///     }
 /// }
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
-/// event_loop.run_until_complete(async {
-///     let task = create_task(cancel_me());
+/// let output = Output::default();
+/// let out = output.clone();
+/// event_loop.run_until_complete(async move {
+///     let task = create_task(cancel_me(out.clone()));
 ///     sleep(Duration::from_secs(1)).await;
 ///     task.cancel();
 ///     assert!(catch_cancel(task).await.is_err());
-///     println!("main(): cancel_me is cancelled now");
+///     out.borrow_mut().push("main(): cancel_me is cancelled now");
 /// })?;
 /// assert_eq!(event_loop.time(), Duration::from_millis(1001));
+/// assert_eq!(*output.borrow(), [
+///     "cancel_me(): before sleep",
+///     "cancel_me(): cancel sleep",
+///     "cancel_me(): after sleep",
+///     "main(): cancel_me is cancelled now",
+/// ]);
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
 ///

@@ -33,8 +33,8 @@ use self::yielder::{Answer, Exchange};
 ///
 /// * to yield, one needs the yielder; a Python coroutine yields by what it awaits;
 /// * there is no `throw()`: let `S` be a `Result`;
-/// * a coroutine that is left pending is dropped, which runs its `Drop` guards; Python warns that it
-///   "was never awaited".
+/// * one that is dropped before its end runs its `Drop` guards there and then; a Python one is closed when
+///   it is collected.
 ///
 /// # Examples
 ///

@@ -55,25 +55,39 @@ use crate::futures::OwnedFuture;
 /// The factorials of asyncio's manual:
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
 /// use callsoon::{Clock, EventLoop, gather, sleep};
 ///
-/// async fn factorial(name: &str, number: u64) -> u64 {
+/// type Output = Rc<RefCell<Vec<String>>>;
+///
+/// async fn factorial(name: &str, number: u64, output: Output) -> u64 {
+///     let print = |text| output.borrow_mut().push(format!("Task {name}: {text}"));
 ///     let mut f = 1;
 ///     for i in 2..=number {
-///         println!("Task {name}: Compute factorial({number}), currently i={i}...");
+///         print(format!("Compute factorial({number}), currently i={i}..."));
 ///         sleep(Duration::from_secs(1)).await;
 ///         f *= i;
 ///     }
-///     println!("Task {name}: factorial({number}) = {f}");
+///     print(format!("factorial({number}) = {f}"));
 ///     f
 /// }
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
-/// let all = event_loop.run_until_complete(async {
-///     gather((factorial("A", 2), factorial("B", 3), factorial("C", 4))).await
-/// })?;
+/// let output = Output::default();
+/// let [a, b, c] = [("A", 2), ("B", 3), ("C", 4)].map(|(name, n)| factorial(name, n, output.clone()));
+/// let all = event_loop.run_until_complete(async { gather((a, b, c)).await })?;
 /// assert_eq!(all, (2, 6, 24));
+/// assert_eq!(*output.borrow(), [
+///     "Task A: Compute factorial(2), currently i=2...",
+///     "Task B: Compute factorial(3), currently i=2...",
+///     "Task C: Compute factorial(4), currently i=2...",
+///     "Task A: factorial(2) = 2",
+///     "Task B: Compute factorial(3), currently i=3...",
+///     "Task C: Compute factorial(4), currently i=3...",
+///     "Task B: factorial(3) = 6",
+///     "Task C: Compute factorial(4), currently i=4...",
+///     "Task C: factorial(4) = 24",
+/// ]);
 /// assert_eq!(event_loop.time(), Duration::from_secs(3)); // and not six
 /// # Ok::<(), callsoon::RunError>(())
 /// ```

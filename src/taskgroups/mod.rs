@@ -155,23 +155,28 @@ impl<E: 'static> TaskGroup<E> {
     /// Terminating a task group: a task that fails on purpose.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::{cell::RefCell, rc::Rc, time::Duration};
     /// use callsoon::{Clock, EventLoop, TaskGroup, sleep};
     ///
     /// #[derive(Debug)]
     /// struct TerminateTaskGroup;
     ///
-    /// async fn job(id: u64, seconds: u64) {
-    ///     println!("Task {id}: start");
+    /// type Output = Rc<RefCell<Vec<String>>>;
+    ///
+    /// async fn job(id: u64, seconds: u64, output: Output) {
+    ///     output.borrow_mut().push(format!("Task {id}: start"));
     ///     sleep(Duration::from_secs(seconds)).await;
-    ///     println!("Task {id}: done");
+    ///     output.borrow_mut().push(format!("Task {id}: done"));
     /// }
     ///
     /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let output = Output::default();
+    /// let jobs = [job(1, 1, output.clone()), job(2, 3, output.clone())];
     /// event_loop.run_until_complete(async {
     ///     let _terminated = TaskGroup::run(async |group| {
-    ///         group.create_task(job(1, 1));
-    ///         group.create_task(job(2, 3));
+    ///         for job in jobs {
+    ///             group.create_task(job);
+    ///         }
     ///         sleep(Duration::from_secs(2)).await;
     ///         group.create_try_task(async { Err::<(), _>(TerminateTaskGroup) });
     ///         Ok(())
@@ -179,6 +184,7 @@ impl<E: 'static> TaskGroup<E> {
     ///     .await;
     /// })?;
     /// assert_eq!(event_loop.time(), Duration::from_secs(2));
+    /// assert_eq!(*output.borrow(), ["Task 1: start", "Task 2: start", "Task 1: done"]);
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
     #[track_caller]
