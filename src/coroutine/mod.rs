@@ -417,6 +417,9 @@ impl<Y, R> FusedIterator for &Coroutine<Y, R> {}
 
 impl<Y, R> FusedIterator for Coroutine<Y, R> {}
 
+/// What is pinned in it is in a box.
+impl<Y, R, S> Unpin for Coroutine<Y, R, S> {}
+
 impl<Y, R, S> fmt::Debug for Coroutine<Y, R, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Coroutine")

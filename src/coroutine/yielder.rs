@@ -94,7 +94,7 @@ impl Drop for Running<'_> {
 
 /// What the inside of a [`Coroutine`](crate::Coroutine) yields through.
 ///
-/// *From asyncio:* the keyword `yield`, which in Rust is not for us to use.
+/// *From asyncio:* the keyword `yield`, which Rust keeps for itself.
 ///
 /// # Examples
 ///
@@ -126,8 +126,8 @@ impl<Y, S> Yielder<Y, S> {
 
     /// Suspends the coroutine and hands `value` to whoever drives it. Comes back with what is sent.
     ///
-    /// Of several yields that are awaited at once, as in `join!`, each has its own step, in the order in
-    /// which they are first polled. One that is dropped before its step is over has not happened.
+    /// Of several yields that are awaited at once, as in `join!`, each has a step of its own, one after the
+    /// other. One that is dropped in the very step in which it yielded has not happened.
     ///
     /// *From asyncio:* `yield value`.
     ///

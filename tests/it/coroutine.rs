@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use callsoon::CoroutineState::{Complete, Yielded};
-use callsoon::{Coroutine, CoroutineState, ResumeError, Yielder, Yielding};
+use callsoon::{Coroutine, CoroutineState, ResumeError, Yielder, Yielding, sleep};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, future, join};
 
-use crate::support::{Drops, Log, OnDrop, virtual_loop};
+use crate::support::{Drops, Log, OnDrop, ms, virtual_loop};
 
 /// After: PEP 342, a new generator runs nothing.
 #[test]
@@ -235,6 +235,21 @@ fn awaiting_a_future_of_a_loop_is_an_error_too() {
     let message = panic_message(|| _ = coroutine.send(()));
     assert!(message.ends_with("is not ready: nobody would wake it"));
     assert!(promise.set_result(1).is_ok(), "it is left alone");
+}
+
+#[test]
+fn a_task_that_drives_one_is_not_harmed_by_what_it_awaits() {
+    let event_loop = virtual_loop();
+    let task = event_loop.create_task(async {
+        let coroutine = Coroutine::<(), ()>::new(async |_| sleep(ms(1000)).await);
+        let refused = coroutine.try_send(()).unwrap_err();
+        sleep(ms(10)).await;
+        refused
+    });
+    let refused = event_loop.run_until_complete(task).unwrap();
+    assert_eq!(refused, ResumeError::AwaitsOther);
+    assert_eq!(event_loop.time(), ms(10));
+    assert_eq!(event_loop.next_deadline(), None, "its timer is gone");
 }
 
 #[test]

@@ -8,13 +8,13 @@ use std::sync::Once;
 
 use callsoon::{
     Barrier, BoundedSemaphore, BrokenBarrierError, Builder, CallbackId, CancelOrigin,
-    CancelledError, Clock, Condition, DeadlockReport, Event, EventLoop, ExceptionContext,
-    ExpectedWork, Future, GetNowaitError, Handle, InvalidStateError, LifoQueue, Lock, LockGuard,
-    LoopClosedError, LoopHandle, NoRunningLoopError, NotAcquiredError, Outcome, OverReleaseError,
-    OwnedFuture, PanicError, Permit, PriorityQueue, PutNowaitError, Queue, QueueShutDown,
-    RemoteHandle, ResultError, RunEnd, RunError, Runner, Semaphore, Sleep, Task, TaskBuilder,
-    TaskDoneError, TaskHandle, TimerHandle, Turn, WaitingTask, YieldNow, sleep, sleep_until,
-    yield_now,
+    CancelledError, Clock, Condition, Coroutine, CoroutineState, DeadlockReport, Event, EventLoop,
+    ExceptionContext, ExpectedWork, Future, GetNowaitError, Handle, InvalidStateError, LifoQueue,
+    Lock, LockGuard, LoopClosedError, LoopHandle, NoRunningLoopError, NotAcquiredError, Outcome,
+    OverReleaseError, OwnedFuture, PanicError, Permit, PriorityQueue, PutNowaitError, Queue,
+    QueueShutDown, RemoteHandle, ResultError, ResumeError, RunEnd, RunError, Runner, Semaphore,
+    Sleep, Task, TaskBuilder, TaskDoneError, TaskHandle, TimerHandle, Turn, WaitingTask, YieldNow,
+    Yielder, Yielding, sleep, sleep_until, yield_now,
 };
 
 use crate::support::{ms, settle, turn, virtual_loop};
@@ -79,6 +79,9 @@ check!(ResultError: !Send + !Sync);
 check!(RunError: !Send + !Sync);
 check!(DeadlockReport: !Send + !Sync);
 check!(ExceptionContext: !Send + !Sync);
+check!(Coroutine<u32, u32>: !Send + !Sync);
+check!(Yielder<u32>: !Send + !Sync);
+check!(Yielding<u32>: !Send + !Sync);
 
 // Everywhere.
 check!(RemoteHandle: Send + Sync);
@@ -100,6 +103,8 @@ check!(QueueShutDown<u32>: Send + Sync);
 check!(PutNowaitError<u32>: Send + Sync);
 check!(GetNowaitError: Send + Sync);
 check!(TaskDoneError: Send + Sync);
+check!(CoroutineState<u32, u32>: Send + Sync);
+check!(ResumeError<u32>: Send + Sync);
 
 /// Every await can be held without being pinned.
 #[test]
@@ -112,6 +117,8 @@ fn awaits_are_unpin() {
     check::<Outcome<Pinned>>();
     check::<Sleep>();
     check::<YieldNow>();
+    check::<Yielding<Pinned, Pinned>>();
+    check::<Coroutine<Pinned, Pinned, Pinned>>();
 }
 
 /// Handles are small: what a task or a queue holds is a pointer or three words.
@@ -139,6 +146,7 @@ fn errors_are_errors_for_every_type() {
     struct Plain;
     check::<InvalidStateError<Plain>>();
     check::<LoopClosedError<Plain>>();
+    check::<ResumeError<Plain>>();
     check::<ResultError>();
     check::<RunError>();
     check::<CancelledError>();
