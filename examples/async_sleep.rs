@@ -84,21 +84,12 @@ trait Time {
 fn run(total: Duration, time: Rc<dyn Time>) {
     let for_it = time.clone();
     let coroutine = Coroutine::new(async move |out| sleep_in_halves(out, for_it, total).await);
-    for moment in &coroutine {
-        println!("asleep until {}", moment_of(&moment, total));
+    for (moment, name) in coroutine.zip(["half-time", "the end"]) {
+        println!("asleep until {name}");
         time.sleep_until(&moment);
         assert!(time.now() >= moment.0);
     }
     println!("awake");
-}
-
-/// Which part of the way the moment is, for a real clock never shows the same twice.
-fn moment_of(moment: &Moment, total: Duration) -> &'static str {
-    if moment.0 < total {
-        "half-time"
-    } else {
-        "the end"
-    }
 }
 
 /// Time passes as soon as somebody waits for it.

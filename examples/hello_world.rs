@@ -21,7 +21,7 @@ async fn hello_world() {
 
 fn main() {
     let never_run = hello_world();
-    drop(never_run); // (The compiler warns of one that is not even dropped.)
+    drop(never_run); // Without this line the compiler would warn: nobody awaits it.
     println!("There was a coroutine, and nothing has happened.");
 
     run(hello_world());

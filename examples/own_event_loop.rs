@@ -19,7 +19,7 @@ use callsoon::{Coroutine, CoroutineState, Yielder};
 
 /// What a coroutine asks the loop for; the answer is a number.
 enum Ask {
-    /// To go on in so many seconds. Answer: the time.
+    /// To go on in so many minutes. Answer: the time.
     Sleep(u64),
     /// To run another coroutine. Answer: its number, at once.
     Spawn(Program),
@@ -57,8 +57,8 @@ impl TinyLoop {
                 break;
             };
             match self.programs[id as usize].send(answer) {
-                CoroutineState::Yielded(Ask::Sleep(seconds)) => {
-                    self.timers.push(Reverse((self.now + seconds, number, id)));
+                CoroutineState::Yielded(Ask::Sleep(minutes)) => {
+                    self.timers.push(Reverse((self.now + minutes, number, id)));
                 }
                 CoroutineState::Yielded(Ask::Spawn(program)) => {
                     let spawned = self.spawn(program);
