@@ -94,9 +94,9 @@
 //! # What is here, and what is not
 //!
 //! The loop, futures, tasks, timers, cancellation, combinators, timeouts, task groups, locks, queues, embedding
-//! in a host's loop ([`EventLoop::run_once`]), posting from threads, and virtual time. There are no sockets,
-//! files or processes: use a runtime that has them beside this one. Work that is to spread over all cores
-//! wants a multi-threaded executor.
+//! in a host's loop ([`EventLoop::run_once`]), posting from threads, virtual time, and coroutines that are driven
+//! by hand. There are no sockets, files or processes: use a runtime that has them beside this one. Work that is
+//! to spread over all cores wants a multi-threaded executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

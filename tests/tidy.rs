@@ -69,7 +69,9 @@ fn docs_of_items_have_the_fixed_headings_in_the_fixed_order() {
 
 #[test]
 fn every_example_in_the_docs_runs() {
-    check_lines(&rust_files("src"), |line| {
+    let mut files = rust_files("src");
+    files.extend(files_of("src/guide", "md"));
+    check_lines(&files, |line| {
         let fence = line
             .trim_start()
             .trim_start_matches(['/', '!'])
@@ -191,9 +193,17 @@ fn sources() -> Vec<PathBuf> {
 
 /// The Rust files of a folder.
 fn rust_files(folder: &str) -> Vec<PathBuf> {
+    files_of(folder, "rs")
+}
+
+/// The files of a folder whose names end so.
+fn files_of(folder: &str, ending: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     collect(&root().join(folder), &mut files);
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == ending)
+    });
     assert!(!files.is_empty());
     files
 }
