@@ -212,7 +212,8 @@ impl<T, C: Container<Item = T>> Queue<T, C> {
     ///
     /// # Panics
     ///
-    /// If the container, or a comparison of items, panics or uses the queue.
+    /// If the container, or a comparison of items, panics or uses the queue; and if a handle of it still waits
+    /// as a stream for this item, in a loop that was closed.
     ///
     /// # Examples
     ///

@@ -369,6 +369,28 @@ fn stream_that_is_not_polled_again_keeps_nobody_waiting() {
     log.expect(&["other got 1", "0 left"]);
 }
 
+/// K18: a handle that waits as a stream and outlives its loop is told of in a clear panic, as asyncio's
+/// `RuntimeError` tells; the item is in the queue.
+#[test]
+fn waking_a_stream_of_a_closed_loop_panics() {
+    let queue = Queue::new(0);
+    let mut stream = queue.clone();
+    let event_loop = virtual_loop();
+    let waiting = event_loop.run_until_complete(async move {
+        assert!(futures::poll!(stream.next()).is_pending());
+        Some(stream)
+    });
+    drop(event_loop);
+    let panic = panic_message(|| _ = queue.put_nowait(1));
+    assert!(
+        panic.starts_with("event loop created at ") && panic.ends_with(" is closed"),
+        "{panic}"
+    );
+    drop(waiting);
+    assert!(is_idle(&queue));
+    assert_eq!(rest(&queue), [1]);
+}
+
 /// An item whose comparison or drop uses the queue: the first panics, clearly, the second works.
 #[test]
 fn items_that_use_their_queue() {
