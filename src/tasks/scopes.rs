@@ -65,7 +65,7 @@ impl Rare {
                 continue;
             };
             let same = |other: &Rc<Scope>| other.raised().is_some_and(|other| other.is(&raise));
-            let is_live = |scope: &Rc<Scope>| scope.is_live(self.stepped);
+            let is_live = |scope: &Rc<Scope>| scope.is_open() && scope.is_live(self.stepped);
             let comes = self
                 .scopes
                 .iter()
@@ -336,6 +336,10 @@ impl LoopState {
     /// The same for a request that is counted already.
     pub(crate) fn request_again(&self, task: &TaskRef, target: Target<'_>, why: CancelledError) {
         let head = task.head();
+        if target.is_some_and(|target| !target.is_open()) {
+            // It has been closed before a scope inside it, which was moved.
+            return;
+        }
         if head.has(RUNNING) || !head.has(STARTED) {
             // The end of the step, or the first step, sees to it.
             head.set_request(target, why);
