@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use callsoon::{
-    CancelOrigin, EventLoop, RunError, Timeout, TimeoutError, catch_cancel, create_task,
-    current_task, get_running_loop, sleep, timeout, timeout_at, yield_now,
+    CancelOrigin, EventLoop, RunError, Timeout, TimeoutError, call_later, catch_cancel,
+    create_future, create_task, current_task, get_running_loop, sleep, timeout, timeout_at,
+    yield_now,
 };
 use futures::channel::oneshot;
 use futures::future::{Either, select};
@@ -531,6 +532,33 @@ fn thousand_nested_timeouts_that_expire_together_report_once() {
         );
     };
     thread.spawn(test).unwrap().join().unwrap();
+}
+
+/// L6: the alarm has its place among the timers of its deadline from when the timeout begins, though it is
+/// set later.
+#[test]
+fn alarm_stands_between_timers_armed_before_and_after_the_work_began() {
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    let events = log.clone();
+    let late = event_loop.run_until_complete(async move {
+        let awaited = create_future::<()>();
+        let look = |name: &'static str| {
+            let (events, awaited) = (events.clone(), awaited.clone());
+            move || events.push(format_args!("{name} {}", awaited.cancelled()))
+        };
+        call_later(ms(20), look("later"));
+        call_later(ms(10), look("before"));
+        let result = timeout(ms(10), async {
+            call_later(ms(10), look("after"));
+            call_later(ms(5), look("earlier"));
+            (&awaited).await;
+        });
+        result.await.is_err()
+    });
+    assert!(late.unwrap());
+    event_loop.run_forever();
+    log.expect(&["earlier false", "before false", "after true", "later true"]);
 }
 
 /// Twenty thousand timeouts in one `FuturesUnordered`: what one costs does not grow with their number,
