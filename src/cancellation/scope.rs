@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::CancelledError;
 use crate::event_loop::{LoopState, current};
-use crate::tasks::{TaskRef, Waiter};
+use crate::tasks::TaskRef;
 
 /// In the place of a turn: polled with a waker that wraps the task's, so that it counts as live
 /// until it is closed.
@@ -457,17 +457,17 @@ impl ScopeSlot {
 
     /// What ran in the scope is gone: whatever it polled is not awaited any more.
     pub(crate) fn forget_awaits(&self) {
-        if let Some(OpenScope { lp, task, scope }) = &self.open {
-            let gone = lp.with_task(*task, |head| head.forget_awaits_within(scope));
-            drop_awaits(lp, gone.flatten());
+        if let Some(open) = &self.open {
+            open.forget_awaits();
         }
     }
 
     /// Takes the scope out of the task, with the requests that were made to it.
     #[inline]
     pub(crate) fn close(&mut self) {
-        if let Some(open) = self.open.take() {
+        if let Some(open) = &self.open {
             open.close();
+            self.open = None;
         }
     }
 }
@@ -480,6 +480,14 @@ impl Drop for ScopeSlot {
 }
 
 impl OpenScope {
+    /// What ran in the scope is gone: whatever it polled is not awaited any more.
+    #[cold]
+    fn forget_awaits(&self) {
+        let gone = (self.lp).with_task(self.task, |head| head.forget_awaits_within(&self.scope));
+        self.lp.drop_user(gone);
+    }
+
+    #[inline]
     fn in_running_task() -> Option<Self> {
         let lp = current::get()?;
         let task = lp.step.key()?;
@@ -487,22 +495,27 @@ impl OpenScope {
         Some(Self { lp, task, scope })
     }
 
-    fn close(self) {
+    fn close(&self) {
         let Self { lp, task, scope } = self;
-        // Without a task (the scope has outlived it) there is nobody to tell.
-        let gone = lp.with_task(task, |head| head.close_scope(&scope));
-        scope.end();
-        drop_awaits(&lp, gone.flatten());
-        if scope.has_rare() || scope.count.get() > 0 {
-            scope.give_back(&lp, task);
+        if !scope.is_open() {
+            // Something has panicked on the way.
+            return;
         }
-    }
-}
-
-/// Drops what is not awaited any more: user code.
-#[inline]
-fn drop_awaits(lp: &Rc<LoopState>, gone: Option<Vec<Waiter>>) {
-    if let Some(gone) = gone {
-        lp.drop_user(gone);
+        // Without a task (the scope has outlived it) there is nobody to tell.
+        let awaits = lp.with_task(*task, |head| {
+            let awaits = head.awaits_within(scope);
+            if !awaits {
+                head.close_scope(scope);
+            }
+            awaits
+        });
+        if awaits == Some(true) {
+            self.forget_awaits();
+            lp.with_task(*task, |head| head.close_scope(scope));
+        }
+        scope.end();
+        if scope.has_rare() || scope.count.get() > 0 {
+            scope.give_back(lp, *task);
+        }
     }
 }

@@ -125,10 +125,9 @@ impl TaskHead {
         self.rare(|rare| rare.scopes.move_into(scope, around));
     }
 
-    /// A scope is closed. Gives what was awaited in it: its drop is user code.
+    /// A scope is closed.
     #[inline]
-    pub(crate) fn close_scope(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {
-        let gone = self.forget_awaits_within(scope);
+    pub(crate) fn close_scope(&self, scope: &Scope) {
         let last = self.rare(|rare| {
             rare.scopes.close(scope);
             rare.scopes.is_empty()
@@ -136,7 +135,22 @@ impl TaskHead {
         if last {
             self.clear(SCOPED);
         }
-        gone
+    }
+
+    /// Whether anything is awaited in a scope.
+    #[inline]
+    pub(crate) fn awaits_within(&self, scope: &Scope) -> bool {
+        scope.wrapped() > 0 || self.has(AWAITS_MORE) && self.polled_within(scope)
+    }
+
+    /// Whether the latest step polled anything in a scope with the task's own waker.
+    #[cold]
+    fn polled_within(&self, scope: &Scope) -> bool {
+        let any = self.rare_if_any(|rare| {
+            let mut polled = rare.more.iter();
+            polled.any(|waiter| rare.scopes.is_within(waiter.scope, scope))
+        });
+        any == Some(true)
     }
 
     /// Takes all requests back that were made to a scope.
@@ -267,29 +281,21 @@ impl TaskHead {
 
     /// What ran in `scope` is gone, and with it what it awaited: gives that, for its drop is user
     /// code.
-    #[inline]
-    pub(crate) fn forget_awaits_within(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {
-        if self.has(AWAITS_MORE) || scope.wrapped() > 0 {
-            self.forget_awaits_slow(scope)
-        } else {
-            None
-        }
-    }
-
     #[cold]
-    fn forget_awaits_slow(&self, scope: &Rc<Scope>) -> Option<Vec<Waiter>> {
-        let (gone, none_left) = self.rare_if_any(|rare| {
+    pub(crate) fn forget_awaits_within(&self, scope: &Rc<Scope>) -> Vec<Waiter> {
+        let gone = self.rare_if_any(|rare| {
             let Rare { more, scopes, .. } = rare;
             let is_within = |waiter: &mut Waiter| scopes.is_within(waiter.scope, scope);
             let mut gone: Vec<_> = more.extract_if(.., is_within).collect();
             let ids: Vec<_> = rare.wrapped_within(scope).map(|(id, _)| *id).collect();
             gone.extend(ids.into_iter().filter_map(|id| rare.remove_wrapped(id)));
             (gone, rare.more.is_empty())
-        })?;
+        });
+        let (gone, none_left) = gone.unwrap_or_default();
         if none_left {
             self.forget_more();
         }
-        Some(gone)
+        gone
     }
 
     /// What the task awaits now, within the target, was asked to stop along with that.
