@@ -38,11 +38,11 @@ impl ScopeId {
         Self(u64::from(place) << 32)
     }
 
-    /// The next scope at the same place. (Should the number overflow, it is the place that is named
-    /// wrongly then, and nothing is found there.)
+    /// The next scope at the same place. (After 2^32 of them the numbers begin again.)
     #[must_use]
     fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
+        let number = (self.0 as u32).wrapping_add(1);
+        Self(self.0 & !u64::from(u32::MAX) | u64::from(number))
     }
 
     pub(crate) fn place(self) -> usize {
