@@ -182,12 +182,17 @@ impl Scope {
     }
 
     /// Uses what few scopes have. `use_it` calls no user code.
-    fn rare<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> R {
+    ///
+    /// A closed scope has none of it: what was meant for it is not for the one opened there next.
+    fn rare<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> Option<R> {
+        if !self.is_open() {
+            return None;
+        }
         self.has_rare.set(true);
         let mut rare = self.rare.take().unwrap_or_default();
         let result = use_it(&mut rare);
         self.rare.set(Some(rare));
-        result
+        Some(result)
     }
 
     /// The same if the scope has any of it.
@@ -210,7 +215,7 @@ impl Scope {
 
     /// Keeps a request that nothing took; gives the one it replaces.
     pub(crate) fn set_must(&self, why: CancelledError) -> Option<CancelledError> {
-        self.rare(|rare| rare.must.replace(why))
+        self.rare(|rare| rare.must.replace(why)).flatten()
     }
 
     pub(crate) fn take_must(&self) -> Option<CancelledError> {
@@ -233,6 +238,7 @@ impl Scope {
             rare.raised.get_or_insert(raise);
             rare.waker.take()
         })
+        .flatten()
     }
 
     /// What was raised at it and not caught.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use callsoon::{
-    Barrier, Condition, Event, EventLoop, Future, Handle, Lock, Queue, ResultError, RunError,
-    Semaphore, TaskHandle, TimerHandle, call_later, call_soon, create_future, create_task,
-    current_task, get_running_loop,
+    Barrier, CancelOrigin, Condition, Event, EventLoop, Future, Handle, Lock, Queue, ResultError,
+    RunError, Semaphore, TaskHandle, TimerHandle, call_later, call_soon, catch_cancel,
+    create_future, create_task, current_task, get_running_loop, sleep, timeout, yield_now,
 };
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
@@ -685,4 +685,70 @@ fn local_waker(on_wake: impl Fn() + 'static) -> Waker {
         actions.len() - 1
     });
     Waker::from(Arc::new(Local(index)))
+}
+
+// ---- wakers that drop scopes
+
+type Kept = Rc<RefCell<Option<LocalBoxFuture<'static, ()>>>>;
+
+/// Polls what is kept, if it still is.
+fn poll_kept(kept: &Kept, cx: &mut Context<'_>) {
+    if let Some(future) = kept.borrow_mut().as_mut() {
+        assert!(future.as_mut().poll(cx).is_pending());
+    }
+}
+
+/// A waker that drops what is kept.
+fn dropping_waker(kept: &Kept) -> Waker {
+    let kept = kept.clone();
+    local_waker(move || drop(kept.take()))
+}
+
+/// A cancellation is raised at two scopes, and to wake the first drops the second: the scope that is
+/// opened next in its place catches nothing.
+#[test]
+fn waker_that_drops_a_scope_that_is_to_catch() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    let events = log.clone();
+    let task = event_loop.create_task(async move {
+        let mut first = Box::pin(catch_cancel(std::future::pending::<()>()));
+        let second: Kept = Rc::default();
+        second.replace(Some(
+            catch_cancel(std::future::pending()).map(drop).boxed_local(),
+        ));
+        let waker = dropping_waker(&second);
+        let caught = std::future::poll_fn(|cx| {
+            let polled = first.as_mut().poll(&mut Context::from_waker(&waker));
+            poll_kept(&second, cx);
+            polled
+        })
+        .await;
+        events.push(caught.is_err() && second.borrow().is_none());
+        let next = catch_cancel(async { catch_cancel(yield_now()).await.is_err() });
+        events.push(next.await.unwrap());
+    });
+    turn(&event_loop);
+    task.cancel();
+    event_loop.run_until_complete(task).unwrap();
+    log.expect(&["true", "false"]);
+}
+
+/// To ask what a timeout runs drops the timeout: a scope that is opened in its place was not asked.
+#[test]
+fn waker_that_drops_the_timeout_that_asks() {
+    let event_loop = virtual_loop();
+    let (asked, other) = (event_loop.create_future(), event_loop.create_future::<()>());
+    let cancelled = other.clone();
+    event_loop.call_at(ms(20), move || drop(cancelled.cancel()));
+    let origin = event_loop.run_until_complete(async move {
+        let (kept, mut other): (Kept, _) = (Rc::default(), other);
+        kept.replace(Some(timeout(ms(10), asked).map(drop).boxed_local()));
+        let waker = dropping_waker(&kept);
+        poll_kept(&kept, &mut Context::from_waker(&waker));
+        assert!(futures::poll!(&mut other).is_pending());
+        sleep(ms(15)).await;
+        assert!(kept.borrow().is_none());
+        catch_cancel(other).await.unwrap_err().origin()
+    });
+    assert_eq!(origin.unwrap(), CancelOrigin::Awaited);
 }
