@@ -86,7 +86,8 @@ pub(crate) struct Raise {
     pub(crate) why: CancelledError,
     /// The scope that was asked; `None` if it was the task.
     pub(crate) target: Option<Rc<Scope>>,
-    /// Whether any of the scopes it was raised at has caught it.
+    /// Whether any of the scopes it was raised at has caught it. Those that have not are the only
+    /// ones that hold this while user code runs.
     pub(crate) caught: Rc<Cell<bool>>,
 }
 
@@ -278,7 +279,7 @@ impl Scope {
     }
 
     /// The scope is closed: takes back what it was asked, and sees to what was raised at it if nobody
-    /// caught that, and it was meant for more than this scope.
+    /// caught that or may still do so, and it was meant for more than this scope.
     #[cold]
     fn give_back(self: &Rc<Self>, lp: &LoopState, task: u64) {
         // It may hold a waker, whose drop is user code.
@@ -297,7 +298,9 @@ impl Scope {
             return;
         };
         let only_mine = (target.as_ref()).is_some_and(|target| Rc::ptr_eq(target, self));
-        if !caught.get() && !only_mine {
+        // Another scope that it was raised at may still catch it, or give it back.
+        let comes = Rc::strong_count(&caught) > 1;
+        if !caught.get() && !only_mine && !comes {
             lp.request_again(&task, target.as_ref(), why);
         }
     }

@@ -432,10 +432,13 @@ impl LoopState {
                 caught,
             };
             head.set(RAISED);
-            for scope in innermost {
-                if let Some(waker) = scope.raise(raise.clone()) {
-                    self.guard("waker", task.base().site, || waker.wake());
-                }
+            let wakers: Vec<_> = (innermost.iter())
+                .filter_map(|scope| scope.raise(raise.clone()))
+                .collect();
+            // Waking is user code, and may close a scope: that gives back what it has alone.
+            drop((raise, innermost));
+            for waker in wakers {
+                self.guard("waker", task.base().site, || waker.wake());
             }
         }
         None

@@ -426,6 +426,37 @@ fn cancel_raised_at_a_scope_that_select_drops_is_raised_again() {
     log.expect(&["true", "true"]);
 }
 
+/// A cancellation is raised in two branches, and one of them is dropped: the other one catches it, and
+/// it does not come again, whichever of the two happens first.
+#[test]
+fn cancel_caught_in_one_branch_does_not_come_back_from_the_other() {
+    for drops_first in [true, false] {
+        let event_loop = virtual_loop();
+        let task = event_loop.create_task(async move {
+            let mut dropped = Some(Box::pin(catch_cancel(pending::<()>())));
+            let mut catches = Box::pin(catch_cancel(pending::<()>()));
+            let mut is_first = true;
+            let caught = poll_fn(|cx| {
+                if let Some(scope) = dropped.as_mut().filter(|_| is_first) {
+                    assert!(scope.as_mut().poll(cx).is_pending());
+                }
+                if !is_first && drops_first {
+                    dropped = None;
+                }
+                is_first = false;
+                catches.as_mut().poll(cx)
+            })
+            .await;
+            drop(dropped);
+            (caught.is_err(), catch_cancel(yield_now()).await.is_err())
+        });
+        turn(&event_loop);
+        task.cancel();
+        let result = event_loop.run_until_complete(task);
+        assert_eq!(result.unwrap(), (true, false));
+    }
+}
+
 /// Of two branches one awaits something of ours, which takes the cancel; what the other one awaits is
 /// another crate's, and that scope catches the next cancel.
 #[test]

@@ -752,3 +752,22 @@ fn waker_that_drops_the_timeout_that_asks() {
     });
     assert_eq!(origin.unwrap(), CancelOrigin::Awaited);
 }
+
+/// The only scope that is to catch is dropped by its own waker: the cancellation stays with the task.
+#[test]
+fn waker_that_drops_its_own_scope() {
+    let event_loop = virtual_loop();
+    let task = event_loop.create_task(async {
+        let kept: Kept = Rc::default();
+        kept.replace(Some(
+            catch_cancel(std::future::pending()).map(drop).boxed_local(),
+        ));
+        let waker = dropping_waker(&kept);
+        poll_kept(&kept, &mut Context::from_waker(&waker));
+        std::future::pending::<()>().await;
+    });
+    turn(&event_loop);
+    task.cancel();
+    settle(&event_loop);
+    assert!(task.cancelled());
+}
