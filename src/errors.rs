@@ -3,13 +3,13 @@
 //! A value that was refused travels back inside its error, and no error asks anything of `T`.
 
 use std::any::Any;
-use std::cell::RefCell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::cancellation::CancelledError;
 use crate::event_loop::DeadlockReport;
+use crate::sync::Mutex;
 
 /// Why a future has no result to give.
 ///
@@ -168,7 +168,7 @@ impl<T> fmt::Display for InvalidStateError<T> {
 
 impl<T> std::error::Error for InvalidStateError<T> {}
 
-/// A panic of user code, kept as a value.
+/// A panic of user code, kept as a value. It may cross threads.
 ///
 /// *From asyncio:* an arbitrary exception that ended a task or a callback.
 ///
@@ -189,21 +189,22 @@ impl<T> std::error::Error for InvalidStateError<T> {}
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
 #[derive(Clone)]
-pub struct PanicError(Rc<PanicDetails>);
+pub struct PanicError(Arc<PanicDetails>);
 
 struct PanicDetails {
     message: String,
     /// What panicked: `task 'Task-3'`, `callback`.
     what: String,
     created_at: &'static Location<'static>,
-    payload: RefCell<Option<Box<dyn Any + Send>>>,
+    /// Locked only to move it in or out.
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 /// A payload may panic as it is dropped. That would come out wherever the last clone goes, which may
 /// be the loop itself, and what it throws may be such a payload again: it is the end of the line.
 impl Drop for PanicDetails {
     fn drop(&mut self) {
-        let payload = self.payload.take();
+        let payload = self.payload.lock().take();
         if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(thrown);
         }
@@ -223,11 +224,11 @@ impl PanicError {
                 None => "(a payload that is no text)".to_owned(),
             },
         };
-        Self(Rc::new(PanicDetails {
+        Self(Arc::new(PanicDetails {
             message,
             what,
             created_at,
-            payload: RefCell::new(Some(payload)),
+            payload: Mutex::new(Some(payload)),
         }))
     }
 
@@ -302,7 +303,7 @@ impl PanicError {
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
     pub fn take_payload(&self) -> Option<Box<dyn Any + Send>> {
-        self.0.payload.borrow_mut().take()
+        self.0.payload.lock().take()
     }
 
     /// Goes on with the panic: with its payload the first time, with its message later.

@@ -87,6 +87,7 @@
 //! | `async with lock:`, `lock.acquire()`, `release()` | [`Lock::lock`], whose guard has the value; [`Lock::acquire`], [`Lock::release`] |
 //! | `Queue`, `PriorityQueue`, `LifoQueue` | [`Queue`], also a `Stream`; [`PriorityQueue`], [`LifoQueue`] |
 //! | `QueueEmpty`, `QueueFull`, `QueueShutDown` | [`GetNowaitError`], [`PutNowaitError`], [`QueueShutDown`]: a refused item comes back |
+//! | `concurrent.futures.Future`, `ThreadPoolExecutor`, `Executor` | [`concurrent::Future`], [`concurrent::ThreadPoolExecutor`], [`concurrent::Executor`] |
 //! | `eager_task_factory` | [`TaskBuilder::eager_start`] |
 //! | a generator's `send()`, `close()`, `yield` | [`Coroutine`], [`Yielder`] |
 //! | `loop.set_exception_handler()` and friends | [`LoopHandle::set_exception_handler`], [`ExceptionContext`] |
@@ -104,6 +105,7 @@
 
 mod as_completed;
 mod cancellation;
+pub mod concurrent;
 mod coroutine;
 mod errors;
 mod event_loop;

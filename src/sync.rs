@@ -2,8 +2,8 @@
 //!
 //! With `--cfg loom` the mailbox, the wakers and the record of what runs on a thread are built on
 //! loom's mocked primitives, and the model checks explore every interleaving; otherwise these are
-//! parking_lot's and std's. The models are in `event_loop/mailbox_models.rs`, `event_loop/loop_models.rs`
-//! and `tasks/waker_models.rs`:
+//! parking_lot's and std's. The models are in `event_loop/mailbox_models.rs`, `event_loop/loop_models.rs`,
+//! `tasks/waker_models.rs` and `concurrent/future_models.rs`:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release --lib models
@@ -18,6 +18,45 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering}
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 #[cfg(loom)]
 pub(crate) use model::{Condvar, Mutex};
+
+#[cfg(loom)]
+pub(crate) use loom::thread::{ThreadId, current as current_thread};
+#[cfg(not(loom))]
+pub(crate) use std::thread::{ThreadId, current as current_thread};
+
+#[cfg(not(loom))]
+pub(crate) type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
+#[cfg(loom)]
+pub(crate) use model::MutexGuard;
+
+/// Waits on a condition variable, for at most `limit` if there is one; may return early for no reason.
+#[cfg(not(loom))]
+pub(crate) fn wait_on<'a, T>(
+    condvar: &Condvar,
+    mut guard: MutexGuard<'a, T>,
+    limit: Option<std::time::Duration>,
+) -> MutexGuard<'a, T> {
+    match limit {
+        Some(limit) => {
+            condvar.wait_for(&mut guard, limit);
+        }
+        None => condvar.wait(&mut guard),
+    }
+    guard
+}
+
+/// Waits on a condition variable; loom knows no time.
+#[cfg(loom)]
+pub(crate) fn wait_on<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    limit: Option<std::time::Duration>,
+) -> MutexGuard<'a, T> {
+    match limit {
+        Some(limit) => condvar.wait_for(guard, limit),
+        None => condvar.wait(guard),
+    }
+}
 
 #[cfg(loom)]
 mod model {
@@ -50,6 +89,10 @@ mod model {
 
         pub(crate) fn notify_one(&self) {
             self.0.notify_one();
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
         }
 
         /// Waits and takes the lock again, through loom's by-value guard.

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use crate::sync::{AtomicBool, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicBool, Condvar, Mutex, Ordering, wait_on};
 
 /// A queue of items from any thread to the one thread that takes them.
 pub(crate) struct Mailbox<T> {
@@ -94,20 +94,7 @@ impl<T> Mailbox<T> {
         let mut state = self.state.lock();
         if state.items.is_empty() && !state.nudged {
             state.asleep = true;
-            #[cfg(not(loom))]
-            match limit {
-                Some(limit) => {
-                    self.arrived.wait_for(&mut state, limit);
-                }
-                None => self.arrived.wait(&mut state),
-            }
-            #[cfg(loom)]
-            {
-                state = match limit {
-                    Some(limit) => self.arrived.wait_for(state, limit),
-                    None => self.arrived.wait(state),
-                };
-            }
+            state = wait_on(&self.arrived, state, limit);
             state.asleep = false;
         }
         state.nudged = false;

@@ -11,6 +11,7 @@ mod barriers;
 mod cancellation;
 mod catching;
 mod clock;
+mod concurrent;
 mod conditions;
 mod coroutine;
 mod drops;

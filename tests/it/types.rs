@@ -74,7 +74,7 @@ check!(PriorityQueue<u32>: !Send + !Sync);
 check!(LifoQueue<u32>: !Send + !Sync);
 check!(Sleep: !Send + !Sync);
 check!(CancelledError: !Send + !Sync);
-check!(PanicError: !Send + !Sync);
+check!(PanicError: Send + Sync);
 check!(ResultError: !Send + !Sync);
 check!(RunError: !Send + !Sync);
 check!(DeadlockReport: !Send + !Sync);

@@ -1,0 +1,227 @@
+//! [`Executor`]: who runs jobs; [`Job`]: what it runs.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+
+use super::shared::guard;
+use super::{Future, ResultError};
+use crate::errors::PanicError;
+
+/// Runs jobs somewhere else.
+///
+/// One's own executor is a few lines around [`execute`](Self::execute), which has to run the job, once, on
+/// any thread. A job that is dropped instead is cancelled: nobody waits for it in vain.
+///
+/// *From asyncio:* `concurrent.futures.Executor`. Differences: what is written for each executor is
+/// `execute`; `submit` is made of it.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::concurrent::{Executor, Job};
+///
+/// /// A thread for each job.
+/// struct Threads;
+///
+/// impl Executor for Threads {
+///     fn execute(&self, job: Job) -> Result<(), Job> {
+///         std::thread::spawn(move || job.run());
+///         Ok(())
+///     }
+///
+///     fn shutdown(&self, _wait: bool, _cancel_futures: bool) {}
+/// }
+///
+/// let future = Threads.submit(|| 6 * 7)?;
+/// assert_eq!(future.result(None)?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Executor: Send + Sync {
+    /// Has the job run, or gives it back if no more jobs are accepted.
+    ///
+    /// *From asyncio:* nothing; it is inside `Executor.submit()`.
+    ///
+    /// # Errors
+    ///
+    /// * the job, if the executor was shut down.
+    ///
+    /// # Examples
+    ///
+    /// [`Executor`] has one.
+    fn execute(&self, job: Job) -> Result<(), Job>;
+
+    /// Accepts no more jobs. With `wait` it returns when all that were accepted are over; with
+    /// `cancel_futures` those that have not begun are cancelled, otherwise they still run.
+    ///
+    /// *From asyncio:* `Executor.shutdown(wait, cancel_futures)`.
+    ///
+    /// # Examples
+    ///
+    /// [`ThreadPoolExecutor::shutdown`](super::ThreadPoolExecutor::shutdown) has one.
+    fn shutdown(&self, wait: bool, cancel_futures: bool);
+
+    /// Has `function` run, and gives a future of its result.
+    ///
+    /// *From asyncio:* `Executor.submit()`. Differences: arguments are captured.
+    ///
+    /// # Errors
+    ///
+    /// * [`ExecutorShutDownError`] if the executor was shut down. No other error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::concurrent::{Executor, ThreadPoolExecutor};
+    ///
+    /// let pool = ThreadPoolExecutor::new(2);
+    /// let power = pool.submit(|| 323_u64.pow(5))?;
+    /// assert_eq!(power.result(None)?, 3_515_706_497_843);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    fn submit<T, F>(&self, function: F) -> Result<Future<T>, ExecutorShutDownError>
+    where
+        Self: Sized,
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        submit(self, function)
+    }
+}
+
+/// [`Executor::submit`], also where the executor's type is not known.
+#[track_caller]
+pub(crate) fn submit<T, F>(
+    executor: &dyn Executor,
+    function: F,
+) -> Result<Future<T>, ExecutorShutDownError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let future = Future::new();
+    let job = Job::new(function, future.clone(), Location::caller());
+    match executor.execute(job) {
+        Ok(()) => Ok(future),
+        Err(_cancelled) => Err(ExecutorShutDownError),
+    }
+}
+
+/// A function to run, and the future of its result; see [`Executor::execute`].
+///
+/// *From asyncio:* the work item inside `concurrent.futures.thread`.
+///
+/// # Cancellation
+///
+/// Dropping it, without having run it, cancels its future.
+///
+/// # Examples
+///
+/// [`Executor`] has one.
+#[must_use = "a job that is dropped is cancelled"]
+pub struct Job(Box<dyn RunJob>);
+
+impl Job {
+    fn new<T, F>(function: F, future: Future<T>, site: &'static Location<'static>) -> Self
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        Self(Box::new(JobCell {
+            function: Some(function),
+            future,
+            site,
+        }))
+    }
+
+    /// Runs the function, unless its future was cancelled, and completes the future. A panic is the
+    /// future's outcome; it does not come out of here.
+    ///
+    /// *From asyncio:* the work item's `run()`.
+    ///
+    /// # Examples
+    ///
+    /// [`Executor`] has one.
+    pub fn run(mut self) {
+        self.0.run();
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<Job submitted at {}>", self.0.site())
+    }
+}
+
+trait RunJob: Send {
+    fn run(&mut self);
+    fn site(&self) -> &'static Location<'static>;
+}
+
+struct JobCell<F, T: 'static> {
+    /// Empty once it runs.
+    function: Option<F>,
+    future: Future<T>,
+    site: &'static Location<'static>,
+}
+
+impl<F, T> RunJob for JobCell<F, T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    fn run(&mut self) {
+        let function = self.function.take().expect("a job is run once");
+        if !matches!(self.future.set_running_or_notify_cancel(), Ok(true)) {
+            return guard("drop of a cancelled job", self.site, || drop(function));
+        }
+        match catch_unwind(AssertUnwindSafe(function)) {
+            Ok(value) => {
+                let refused = self.future.set_result(value);
+                // Somebody else has completed it, for whatever reason; that stands.
+                guard("drop of a result", self.site, || drop(refused));
+            }
+            Err(payload) => {
+                let panic = PanicError::new(payload, "job".to_owned(), self.site);
+                self.future.fail(ResultError::Panicked(panic));
+            }
+        }
+    }
+
+    fn site(&self) -> &'static Location<'static> {
+        self.site
+    }
+}
+
+impl<F, T: 'static> Drop for JobCell<F, T> {
+    fn drop(&mut self) {
+        if let Some(function) = self.function.take() {
+            self.future.cancel();
+            guard("drop of a job", self.site, || drop(function));
+        }
+    }
+}
+
+/// An executor accepts no more jobs: it was shut down.
+///
+/// *From asyncio:* `RuntimeError: cannot schedule new futures after shutdown`.
+///
+/// # Examples
+///
+/// ```
+/// use callsoon::concurrent::{Executor, ExecutorShutDownError, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// pool.shutdown(true, false);
+/// assert_eq!(pool.submit(|| 1), Err(ExecutorShutDownError));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecutorShutDownError;
+
+impl fmt::Display for ExecutorShutDownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("executor accepts no more jobs: it was shut down")
+    }
+}
+
+impl std::error::Error for ExecutorShutDownError {}

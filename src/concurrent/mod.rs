@@ -1,0 +1,29 @@
+//! Results that cross threads: asyncio's companion, `concurrent.futures`.
+//!
+//! A [`Future`] here is what Python's `concurrent.futures.Future` is: `Send`, `Sync`, and completed by
+//! whatever thread has the result. A thread may block on it; a coroutine of any runtime may await it.
+//! An [`Executor`] runs functions and gives such futures of their results; [`ThreadPoolExecutor`] is one.
+//!
+//! ```
+//! use callsoon::concurrent::Future;
+//!
+//! let future = Future::new();
+//! let promise = future.clone();
+//! std::thread::spawn(move || promise.set_result(6 * 7));
+//! assert_eq!(future.result(None)?, 42); // this thread waits
+//! # Ok::<(), callsoon::concurrent::ResultError>(())
+//! ```
+
+mod errors;
+mod executor;
+mod future;
+#[cfg(all(test, loom))]
+mod future_models;
+mod pool;
+mod shared;
+mod work_queue;
+
+pub use self::errors::ResultError;
+pub use self::executor::{Executor, ExecutorShutDownError, Job};
+pub use self::future::Future;
+pub use self::pool::ThreadPoolExecutor;

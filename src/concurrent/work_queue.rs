@@ -1,0 +1,122 @@
+//! The jobs that wait for a worker of a pool, and the workers that wait for a job.
+//!
+//! It knows no threads: [`push`](WorkQueue::push) says whether one more worker is wanted, and whoever
+//! makes it a worker calls [`next`](WorkQueue::next) until there is nothing more, and then
+//! [`leave`](WorkQueue::leave).
+
+use std::collections::VecDeque;
+
+use crate::sync::{Condvar, Mutex, wait_on};
+
+/// A queue of jobs for at most so many workers.
+pub(super) struct WorkQueue<J> {
+    state: Mutex<State<J>>,
+    /// There is a job, or there will be no more.
+    work: Condvar,
+    /// A worker has left.
+    left: Condvar,
+    max_workers: usize,
+}
+
+struct State<J> {
+    jobs: VecDeque<J>,
+    /// Workers that wait on `work`.
+    idle: usize,
+    /// Workers that were announced by `push` and have not left.
+    workers: usize,
+    /// Workers that were ever announced.
+    announced: usize,
+    shut_down: bool,
+}
+
+impl<J> WorkQueue<J> {
+    pub(super) fn new(max_workers: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                idle: 0,
+                workers: 0,
+                announced: 0,
+                shut_down: false,
+            }),
+            work: Condvar::new(),
+            left: Condvar::new(),
+            max_workers,
+        }
+    }
+
+    /// Appends a job, or gives it back after a shutdown. `Some(n)`: the caller is to start worker
+    /// number `n`.
+    pub(super) fn push(&self, job: J) -> Result<Option<usize>, J> {
+        let mut state = self.state.lock();
+        if state.shut_down {
+            drop(state);
+            return Err(job);
+        }
+        state.jobs.push_back(job);
+        // Those who were notified and have not woken yet still count as idle: there is a job for each.
+        if state.idle >= state.jobs.len() {
+            drop(state);
+            self.work.notify_one();
+            return Ok(None);
+        }
+        if state.workers >= self.max_workers {
+            return Ok(None);
+        }
+        let number = state.announced;
+        state.announced += 1;
+        state.workers += 1;
+        Ok(Some(number))
+    }
+
+    /// Waits for a job; `None` when there will be no more, and the worker is to leave.
+    pub(super) fn next(&self) -> Option<J> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                return Some(job);
+            }
+            if state.shut_down {
+                return None;
+            }
+            state.idle += 1;
+            state = wait_on(&self.work, state, None);
+            state.idle -= 1;
+        }
+    }
+
+    /// A worker ends. If none is left though there are jobs, which no worker could be started for, those
+    /// are given, for the caller to drop.
+    pub(super) fn leave(&self) -> VecDeque<J> {
+        let mut state = self.state.lock();
+        state.workers -= 1;
+        let mut stranded = VecDeque::new();
+        if state.workers == 0 {
+            stranded = std::mem::take(&mut state.jobs);
+        }
+        drop(state);
+        self.left.notify_all();
+        stranded
+    }
+
+    /// Accepts no more jobs; gives those that no worker has taken if `take_jobs`.
+    pub(super) fn shut_down(&self, take_jobs: bool) -> VecDeque<J> {
+        let mut state = self.state.lock();
+        state.shut_down = true;
+        let mut taken = VecDeque::new();
+        if take_jobs {
+            taken = std::mem::take(&mut state.jobs);
+        }
+        drop(state);
+        self.work.notify_all();
+        taken
+    }
+
+    /// Waits until every worker has left.
+    pub(super) fn wait_for_workers(&self) {
+        let mut state = self.state.lock();
+        while state.workers > 0 {
+            state = wait_on(&self.left, state, None);
+        }
+    }
+}
