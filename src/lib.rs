@@ -88,6 +88,8 @@
 //! | `Queue`, `PriorityQueue`, `LifoQueue` | [`Queue`], also a `Stream`; [`PriorityQueue`], [`LifoQueue`] |
 //! | `QueueEmpty`, `QueueFull`, `QueueShutDown` | [`GetNowaitError`], [`PutNowaitError`], [`QueueShutDown`]: a refused item comes back |
 //! | `concurrent.futures.Future`, `ThreadPoolExecutor`, `Executor` | [`concurrent::Future`], [`concurrent::ThreadPoolExecutor`], [`concurrent::Executor`] |
+//! | `loop.run_in_executor()`, `set_default_executor()`, `shutdown_default_executor()` | [`LoopHandle::run_in_executor`], [`LoopHandle::set_default_executor`], [`LoopHandle::shutdown_default_executor`] |
+//! | `to_thread()`, `wrap_future()`, `run_coroutine_threadsafe()` | [`to_thread`], [`wrap_future`], [`RemoteHandle::run_coroutine_threadsafe`] |
 //! | `eager_task_factory` | [`TaskBuilder::eager_start`] |
 //! | a generator's `send()`, `close()`, `yield` | [`Coroutine`], [`Yielder`] |
 //! | `loop.set_exception_handler()` and friends | [`LoopHandle::set_exception_handler`], [`ExceptionContext`] |
@@ -95,8 +97,8 @@
 //! # What is here, and what is not
 //!
 //! The loop, futures, tasks, timers, cancellation, combinators, timeouts, task groups, locks, queues, embedding
-//! in a host's loop ([`EventLoop::run_once`]), posting from threads, virtual time, and coroutines that are driven
-//! by hand. There are no sockets, files or processes: use a runtime that has them beside this one. Work that is
+//! in a host's loop ([`EventLoop::run_once`]), thread pools and posting from threads, virtual time, and coroutines that
+//! are driven by hand. There are no sockets, files or processes: use a runtime that has them beside this one. Work that is
 //! to spread over all cores wants a multi-threaded executor.
 
 #![forbid(unsafe_code)]
@@ -120,6 +122,7 @@ mod shield;
 mod sync;
 mod taskgroups;
 mod tasks;
+mod threads;
 mod timeouts;
 mod wait;
 
@@ -169,5 +172,6 @@ pub use tasks::{
     Sleep, Task, TaskBuilder, TaskHandle, YieldNow, all_tasks, current_task, sleep, sleep_until,
     yield_now,
 };
+pub use threads::{to_thread, wrap_future};
 pub use timeouts::{Timed, Timeout, TimeoutStateError, timeout, timeout_at, wait_for};
 pub use wait::{ReturnWhen, Wait, Waitable, Waited, wait};

@@ -17,6 +17,9 @@ use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, Start, Stepper, Task
 /// How long a runner that ends waits for cancelled tasks to clean up.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long it then waits for jobs of the default executor; asyncio's number.
+const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// Runs a coroutine on a fresh loop, cleans up, and gives its result.
 ///
 /// The coroutine may borrow what outlives the call. When it is done, every task that is left is
@@ -314,7 +317,21 @@ fn shut_down(event_loop: &EventLoop, timeout: Duration) {
         drop(stepper);
         timer.cancel();
     }
+    shut_down_executor(event_loop);
     event_loop.close();
+}
+
+/// Waits for the default executor's jobs, unless another loop runs on this thread.
+fn shut_down_executor(event_loop: &EventLoop) {
+    if !event_loop.lp.threads.has_executor() {
+        return;
+    }
+    let shutdown = event_loop.shutdown_default_executor(Some(EXECUTOR_TIMEOUT));
+    if let Ok(Err(late)) = event_loop.run_until_complete(shutdown) {
+        event_loop.call_exception_handler(&ExceptionContext::new(format!(
+            "jobs of the default executor are not done: {late}"
+        )));
+    }
 }
 
 fn report_survivors(event_loop: &EventLoop) {

@@ -27,3 +27,5 @@ pub use self::errors::ResultError;
 pub use self::executor::{Executor, ExecutorShutDownError, Job};
 pub use self::future::Future;
 pub use self::pool::ThreadPoolExecutor;
+
+pub(crate) use self::executor::submit;

@@ -137,6 +137,11 @@ impl ThreadPoolExecutor {
         }
     }
 
+    /// The default executor of a loop.
+    pub(crate) fn of_a_loop() -> Self {
+        Self::named(default_max_workers(), "callsoon")
+    }
+
     fn start_worker(&self, number: usize) {
         let queue = self.queue.clone();
         let name = format!("{}_{number}", self.prefix);
@@ -168,11 +173,15 @@ impl Executor for ThreadPoolExecutor {
     }
 }
 
+fn default_max_workers() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    MOST_BY_DEFAULT.min(processors + MORE_THAN_PROCESSORS)
+}
+
 /// As many threads as asyncio's default executor has: 4 more than there are processors, but at most 32.
 impl Default for ThreadPoolExecutor {
     fn default() -> Self {
-        let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        Self::new(MOST_BY_DEFAULT.min(processors + MORE_THAN_PROCESSORS))
+        Self::new(default_max_workers())
     }
 }
 

@@ -24,6 +24,7 @@ use super::timers::Timers;
 use crate::cancellation::CancelledError;
 use crate::futures::{AnyRef, Base};
 use crate::tasks::{StepState, TaskHandle, TaskTable};
+use crate::threads::Threads;
 
 /// How often a closing loop looks again for what the `Drop`s of its leftovers have scheduled.
 const CLOSING_ROUNDS: usize = 1000;
@@ -84,6 +85,8 @@ pub(crate) struct LoopState {
     last_registration: Cell<u64>,
     /// What threads share; made when it is first needed.
     remote: OnceCell<Arc<Remote>>,
+    /// What waits for threads, and the default executor.
+    pub(crate) threads: Threads,
     exception_handler: RefCell<Option<ExceptionHandler>>,
     pub(super) debug: Cell<bool>,
     pub(super) slow_callback_duration: Cell<Nanos>,
@@ -119,6 +122,7 @@ impl LoopState {
             step: StepState::default(),
             last_registration: Cell::new(0),
             remote: OnceCell::new(),
+            threads: Threads::default(),
             exception_handler: RefCell::default(),
             debug: Cell::new(false),
             slow_callback_duration: Cell::new(to_nanos(SLOW_CALLBACK)),
@@ -438,6 +442,7 @@ impl LoopState {
         for item in posted.into_iter().flatten() {
             self.drop_user(item);
         }
+        self.threads.close(self);
         if let Some(remote) = self.remote.get() {
             self.guard("drop of a wake-up hook", self.site, || {
                 remote.set_hook(None)

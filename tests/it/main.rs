@@ -19,6 +19,7 @@ mod eager;
 mod embedding;
 mod events;
 mod exceptions;
+mod executors;
 mod foreign;
 mod futures;
 mod gather;

@@ -1,0 +1,133 @@
+//! [`RemoteHandle::run_coroutine_threadsafe`]: a coroutine that another thread submits.
+
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+
+use super::{Bridge, arrive};
+use crate::concurrent::{self, ResultError};
+use crate::errors::{self, PanicError};
+use crate::event_loop::{LoopHandle, RemoteHandle};
+use crate::tasks::{Task, TaskHandle};
+
+impl RemoteHandle {
+    /// Has `make` called on the loop's thread, runs the coroutine that it makes as a task there, and gives a
+    /// future of its result. The coroutine need not be `Send`.
+    ///
+    /// A panic of the coroutine, or of `make`, is the future's outcome. If the loop is closed before there
+    /// is a result, or was closed before this call, the future ends with [`LoopClosed`](concurrent::ResultError::LoopClosed).
+    ///
+    /// *From asyncio:* `asyncio.run_coroutine_threadsafe(coro, loop)`. Differences: it takes a function that
+    /// makes the coroutine; a closed loop leaves nobody waiting.
+    ///
+    /// *Order:* `make` is called as a callback of
+    /// [`call_soon_threadsafe`](Self::call_soon_threadsafe) would be. The future is done one turn after the task.
+    ///
+    /// # Cancellation
+    ///
+    /// Cancelling the future cancels the task, which may clean up. A task that ends cancelled cancels the future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use callsoon::{EventLoop, sleep};
+    ///
+    /// let event_loop = EventLoop::new();
+    /// let remote = event_loop.remote();
+    /// let worker = std::thread::spawn(move || {
+    ///     let future = remote.run_coroutine_threadsafe(|| async {
+    ///         sleep(Duration::from_millis(1)).await;
+    ///         "slept"
+    ///     });
+    ///     let result = future.result(None);
+    ///     remote.stop();
+    ///     result
+    /// });
+    /// event_loop.run_forever();
+    /// assert_eq!(worker.join().unwrap()?, "slept");
+    /// # Ok::<(), callsoon::concurrent::ResultError>(())
+    /// ```
+    #[track_caller]
+    pub fn run_coroutine_threadsafe<F, C>(&self, make: F) -> concurrent::Future<C::Output>
+    where
+        F: FnOnce() -> C + Send + 'static,
+        C: IntoFuture<Output: Send + 'static, IntoFuture: 'static> + 'static,
+    {
+        let site = Location::caller();
+        let future = concurrent::Future::new();
+        let promise = Unfinished(future.clone());
+        let remote = self.clone();
+        let begin = move || match catch_unwind(AssertUnwindSafe(make)) {
+            Ok(coroutine) => chain(
+                LoopHandle::running().create_task(coroutine),
+                promise,
+                &remote,
+            ),
+            Err(payload) => {
+                let panic = PanicError::new(payload, "maker of a coroutine".to_owned(), site);
+                promise.0.fail(ResultError::Panicked(panic));
+            }
+        };
+        // Refused, it is dropped, and that ends the future.
+        drop(self.call_soon_threadsafe(begin));
+        future
+    }
+}
+
+/// Ends `promise` as `task` ends, and cancels the task when the promise is cancelled.
+fn chain<T: Send + 'static>(task: Task<T>, promise: Unfinished<T>, remote: &RemoteHandle) {
+    let threads = &task.get_loop().lp.threads;
+    let number = threads.next_bridge();
+    let (future, remote) = (promise.0.clone(), remote.clone());
+    let submitted = Submitted {
+        task: task.handle(),
+        _promise: promise,
+    };
+    threads.keep(number, Rc::new(submitted));
+    let chained = future.clone();
+    future.add_done_callback(move |future| {
+        if future.cancelled() {
+            // To a closed loop: there is no task any more.
+            drop(remote.call_soon_threadsafe(move || arrive(number, false)));
+        }
+    });
+    task.add_done_callback(move |task| {
+        let bridge = task.get_loop().lp.threads.remove(number);
+        finish(&chained, task.take_result());
+        drop(bridge);
+    });
+}
+
+fn finish<T: 'static>(future: &concurrent::Future<T>, result: Result<T, errors::ResultError>) {
+    match result {
+        Err(errors::ResultError::Cancelled(_)) => _ = future.cancel(),
+        // False if somebody cancelled it, and an error if somebody completed it: that stands.
+        _ if !matches!(future.set_running_or_notify_cancel(), Ok(true)) => {}
+        Ok(value) => drop(future.set_result(value)),
+        Err(errors::ResultError::Panicked(panic)) => future.fail(ResultError::Panicked(panic)),
+        Err(_) => future.fail(ResultError::Taken),
+    }
+}
+
+/// A task, and the promise of its result, for as long as the task is not done.
+struct Submitted<T: 'static> {
+    task: TaskHandle,
+    /// The loop drops it when it is closed.
+    _promise: Unfinished<T>,
+}
+
+impl<T: 'static> Bridge for Submitted<T> {
+    /// The future was cancelled.
+    fn arrive(self: Rc<Self>) {
+        self.task.cancel();
+    }
+}
+
+/// A future that ends with an error if it is not done when this is dropped.
+struct Unfinished<T: 'static>(concurrent::Future<T>);
+
+impl<T: 'static> Drop for Unfinished<T> {
+    fn drop(&mut self) {
+        self.0.fail(ResultError::LoopClosed);
+    }
+}
