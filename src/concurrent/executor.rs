@@ -144,6 +144,8 @@ impl Job {
     /// [`Executor`] has one.
     pub fn run(mut self) {
         self.0.run();
+        // It may have the last handle of the result, whose `Drop` may panic.
+        guard("drop of a result", self.0.site(), || drop(self));
     }
 }
 

@@ -22,6 +22,8 @@ mod future_models;
 mod pool;
 mod shared;
 mod work_queue;
+#[cfg(all(test, loom))]
+mod work_queue_models;
 
 pub use self::errors::ResultError;
 pub use self::executor::{Executor, ExecutorShutDownError, Job};

@@ -357,6 +357,23 @@ fn a_panic_is_the_jobs_outcome_and_its_thread_lives_on() {
     assert_eq!(name.as_deref(), Some("ThreadPoolExecutor_0"));
 }
 
+#[test]
+fn a_result_that_nobody_wants_and_whose_drop_panics_harms_no_thread() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in a drop");
+        }
+    }
+    let pool = ThreadPoolExecutor::new(1);
+    let (running, release) = blocker(&pool);
+    drop(pool.submit(|| Bomb).unwrap());
+    drop(release);
+    running.result(None).unwrap();
+    assert_eq!(pool.submit(|| 5).unwrap().result(None).unwrap(), 5);
+    pool.shutdown(true, false);
+}
+
 /// E3, for its part without a loop.
 #[test]
 fn a_job_that_was_cancelled_before_it_began_never_runs_and_one_that_runs_goes_on() {

@@ -14,7 +14,7 @@ use callsoon::{
     OverReleaseError, OwnedFuture, PanicError, Permit, PriorityQueue, PutNowaitError, Queue,
     QueueShutDown, RemoteHandle, ResultError, ResumeError, RunEnd, RunError, Runner, Semaphore,
     Sleep, Task, TaskBuilder, TaskDoneError, TaskHandle, TimerHandle, Turn, WaitingTask, YieldNow,
-    Yielder, Yielding, sleep, sleep_until, yield_now,
+    Yielder, Yielding, concurrent, sleep, sleep_until, yield_now,
 };
 
 use crate::support::{ms, settle, turn, virtual_loop};
@@ -74,7 +74,7 @@ check!(PriorityQueue<u32>: !Send + !Sync);
 check!(LifoQueue<u32>: !Send + !Sync);
 check!(Sleep: !Send + !Sync);
 check!(CancelledError: !Send + !Sync);
-check!(PanicError: Send + Sync);
+check!(concurrent::Future<std::rc::Rc<u32>>: !Send + !Sync);
 check!(ResultError: !Send + !Sync);
 check!(RunError: !Send + !Sync);
 check!(DeadlockReport: !Send + !Sync);
@@ -84,6 +84,10 @@ check!(Yielder<u32>: !Send + !Sync);
 check!(Yielding<u32>: !Send + !Sync);
 
 // Everywhere.
+check!(PanicError: Send + Sync);
+check!(concurrent::Future<std::cell::Cell<u32>>: Send + Sync);
+check!(concurrent::ResultError: Send + Sync);
+check!(concurrent::ThreadPoolExecutor: Send + Sync);
 check!(RemoteHandle: Send + Sync);
 check!(ExpectedWork: Send + Sync);
 check!(Builder: Send + Sync);

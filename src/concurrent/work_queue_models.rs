@@ -1,0 +1,80 @@
+//! Model checks of a pool's queue: every interleaving of those who submit, work and shut down. A worker
+//! that is not woken shows as a deadlock.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread;
+
+use super::work_queue::WorkQueue;
+
+/// Starts a worker that counts its jobs.
+fn worker(queue: &Arc<WorkQueue<u32>>, sum: &Arc<AtomicU32>) -> thread::JoinHandle<()> {
+    let (queue, sum) = (queue.clone(), sum.clone());
+    thread::spawn(move || {
+        while let Some(job) = queue.next() {
+            sum.fetch_add(job, Ordering::Relaxed);
+        }
+        assert!(queue.leave().is_empty(), "it has done everything");
+    })
+}
+
+#[test]
+fn jobs_that_are_pushed_while_a_worker_comes_and_sleeps_are_all_done() {
+    loom::model(|| {
+        let (queue, sum) = (Arc::new(WorkQueue::new(1)), Arc::new(AtomicU32::new(0)));
+        let mut workers = Vec::new();
+        for job in [1, 10] {
+            if queue.push(job).expect("it is open").is_some() {
+                workers.push(worker(&queue, &sum));
+            }
+        }
+        assert!(queue.shut_down(false).is_empty());
+        queue.wait_for_workers();
+        assert_eq!(sum.load(Ordering::Relaxed), 11);
+        workers
+            .into_iter()
+            .for_each(|worker| worker.join().unwrap());
+    });
+}
+
+#[test]
+fn a_job_that_meets_a_shutdown_is_done_taken_or_refused() {
+    loom::model(|| {
+        let (queue, sum) = (Arc::new(WorkQueue::new(1)), Arc::new(AtomicU32::new(0)));
+        assert!(matches!(queue.push(1), Ok(Some(0))));
+        let worker = worker(&queue, &sum);
+        let closer = queue.clone();
+        let closer = thread::spawn(move || {
+            let taken = closer.shut_down(true);
+            closer.wait_for_workers();
+            taken.into_iter().sum::<u32>()
+        });
+        let refused = match queue.push(10) {
+            Ok(more) => {
+                assert!(more.is_none(), "one is all there may be");
+                0
+            }
+            Err(job) => job,
+        };
+        let taken = closer.join().unwrap();
+        worker.join().unwrap();
+        assert_eq!(sum.load(Ordering::Relaxed) + taken + refused, 11);
+    });
+}
+
+#[test]
+fn jobs_for_which_no_worker_can_be_started_are_given_back() {
+    loom::model(|| {
+        let queue = Arc::new(WorkQueue::new(1));
+        assert!(matches!(queue.push(1), Ok(Some(0))));
+        let other = queue.clone();
+        let other = thread::spawn(move || match other.push(10) {
+            Ok(Some(_)) => other.leave().into_iter().sum(),
+            Ok(None) => 0,
+            Err(job) => job,
+        });
+        let stranded: u32 = queue.leave().into_iter().sum();
+        assert_eq!(stranded + other.join().unwrap(), 11);
+    });
+}
