@@ -233,10 +233,13 @@ impl Scope {
         self.rare_if_any(|rare| Some(id < rare.offered)) == Some(true)
     }
 
-    /// Has its next poll catch, and gives the waker to wake for that. The first raise counts.
+    /// Has its next poll catch, and gives the waker to wake for that. The first raise counts, but
+    /// one that was meant for a scope gives way to the task's, which has to outlast that scope.
     pub(crate) fn raise(&self, raise: Raise) -> Option<Waker> {
         self.rare(|rare| {
-            rare.raised.get_or_insert(raise);
+            let old = rare.raised.take();
+            let stays = |old: &Raise| old.target.is_none() || raise.target.is_some();
+            rare.raised = Some(old.filter(stays).unwrap_or(raise));
             rare.waker.take()
         })
         .flatten()

@@ -13,6 +13,7 @@ use callsoon::{
     create_task, current_task, get_running_loop, sleep, task_group, timeout, wait_for, yield_now,
 };
 use futures::future::{FusedFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::support::{Drops, Log, OnDrop, ms, settle, turn, turns_of, virtual_loop};
 
@@ -455,6 +456,34 @@ fn cancel_caught_in_one_branch_does_not_come_back_from_the_other() {
         let result = event_loop.run_until_complete(task);
         assert_eq!(result.unwrap(), (true, false));
     }
+}
+
+/// A timeout expires in a set that is not polled any more; then the task is cancelled, and drops the
+/// set: the cancel is not lost with the timeout.
+#[test]
+fn cancel_behind_an_expiry_that_is_never_caught_outlasts_the_timeout() {
+    let event_loop = virtual_loop();
+    let task = event_loop.create_task(async {
+        let mut set = FuturesUnordered::new();
+        set.push(timeout(ms(10), catch_cancel(pending::<()>())));
+        poll_fn(|cx| {
+            let was_cancelled = current_task().unwrap().cancelling() > 1;
+            if get_running_loop().time() < ms(10) {
+                return set.poll_next_unpin(cx).map(drop);
+            }
+            if was_cancelled {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        drop(set);
+        assert_eq!(current_task().unwrap().cancelling(), 1);
+        catch_cancel(yield_now()).await.is_err()
+    });
+    cancel_at(&event_loop, ms(20), &task.handle());
+    assert!(event_loop.run_until_complete(task).unwrap());
 }
 
 /// Of two branches one awaits something of ours, which takes the cancel; what the other one awaits is

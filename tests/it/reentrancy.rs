@@ -714,7 +714,9 @@ fn waker_that_drops_a_scope_that_is_to_catch() {
         let mut first = Box::pin(catch_cancel(std::future::pending::<()>()));
         let second: Kept = Rc::default();
         second.replace(Some(
-            catch_cancel(std::future::pending()).map(drop).boxed_local(),
+            catch_cancel(std::future::pending::<()>())
+                .map(drop)
+                .boxed_local(),
         ));
         let waker = dropping_waker(&second);
         let caught = std::future::poll_fn(|cx| {
@@ -737,9 +739,12 @@ fn waker_that_drops_a_scope_that_is_to_catch() {
 #[test]
 fn waker_that_drops_the_timeout_that_asks() {
     let event_loop = virtual_loop();
-    let (asked, other) = (event_loop.create_future(), event_loop.create_future::<()>());
+    let asked = event_loop.create_future::<()>();
+    let other = event_loop.create_future::<()>();
     let cancelled = other.clone();
-    event_loop.call_at(ms(20), move || drop(cancelled.cancel()));
+    event_loop.call_at(ms(20), move || {
+        cancelled.cancel();
+    });
     let origin = event_loop.run_until_complete(async move {
         let (kept, mut other): (Kept, _) = (Rc::default(), other);
         kept.replace(Some(timeout(ms(10), asked).map(drop).boxed_local()));
@@ -760,7 +765,9 @@ fn waker_that_drops_its_own_scope() {
     let task = event_loop.create_task(async {
         let kept: Kept = Rc::default();
         kept.replace(Some(
-            catch_cancel(std::future::pending()).map(drop).boxed_local(),
+            catch_cancel(std::future::pending::<()>())
+                .map(drop)
+                .boxed_local(),
         ));
         let waker = dropping_waker(&kept);
         poll_kept(&kept, &mut Context::from_waker(&waker));
