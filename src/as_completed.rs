@@ -246,7 +246,7 @@ impl<W> AsCompleted<W> {
     fn poll_one(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<W, TimeoutError>>> {
         if current::is_unwinding() {
             self.forget_cancelled();
-            return Poll::Pending;
+            return current::pending_while_unwinding(cx);
         }
         let Some(watch) = self.watch.as_mut().filter(|_| self.left > 0) else {
             return Poll::Ready(None);

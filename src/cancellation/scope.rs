@@ -442,7 +442,7 @@ impl ScopeSlot {
             return poll(cx).map(Ok);
         };
         if lp.step.is_unwinding() {
-            return Poll::Pending;
+            return current::pending_while_unwinding(cx);
         }
         if scope.has_rare()
             && let Some(why) = scope.catch()

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::panic::Location;
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
 
 use super::state::LoopState;
 use crate::cancellation::CancelledError;
@@ -66,6 +67,17 @@ pub(crate) fn is_stepping() -> bool {
 /// Whether what is being polled in the step that goes on, in any loop, is going to be dropped.
 pub(crate) fn is_unwinding() -> bool {
     with(|running| running.is_some_and(|running| running.step.is_unwinding()))
+}
+
+/// What is polled while the step unwinds has no effect and stays pending, for it is going to be
+/// dropped. A set that is polled by reference is not: it has to poll again what it polls now.
+#[cold]
+pub(crate) fn pending_while_unwinding<T>(cx: &Context<'_>) -> Poll<T> {
+    let waker = cx.waker();
+    if !with(|running| running.is_some_and(|running| running.step.is_direct(waker))) {
+        waker.wake_by_ref();
+    }
+    Poll::Pending
 }
 
 /// What is being polled in the step that goes on is to unwind. False if no step goes on.

@@ -45,7 +45,7 @@ impl<T: 'static> Future<T> {
         let shared = self.shared();
         let lp = &shared.base.lp;
         if is_unwinding(lp) {
-            return Poll::Pending;
+            return current::pending_while_unwinding(cx);
         }
         if !shared.is_pending() {
             // The registration went when the future was completed.

@@ -570,8 +570,8 @@ impl<T> Wait<T> {
 
 /// Goes on unless the task is being unwound: then nothing may have any effect.
 async fn is_not_unwinding() {
-    poll_fn(|_| match current::is_unwinding() {
-        true => Poll::Pending,
+    poll_fn(|cx| match current::is_unwinding() {
+        true => current::pending_while_unwinding(cx),
         false => Poll::Ready(()),
     })
     .await;

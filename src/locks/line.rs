@@ -336,7 +336,7 @@ impl<G: Gate> Passing<G> {
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<G> {
         if current::is_unwinding() {
-            return Poll::Pending;
+            return current::pending_while_unwinding(cx);
         }
         let gate = self.gate.as_ref().expect("awaited again after it was over");
         if self.waiting.is_some() || !gate.enter() {

@@ -229,7 +229,7 @@ impl std::future::Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if let State::New { until, site } = self.0 {
             if current::is_unwinding() {
-                return Poll::Pending;
+                return current::pending_while_unwinding(cx);
             }
             self.0 = Self::start(until, site);
         }
@@ -333,7 +333,7 @@ impl std::future::Future for YieldNow {
                     cx.waker().wake_by_ref();
                 }
             }
-            None => {}
+            None => return current::pending_while_unwinding(cx),
         }
         Poll::Pending
     }

@@ -274,7 +274,7 @@ impl<F: Future> Future for Timed<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.limit.is_some() && current::is_unwinding() {
-            return Poll::Pending;
+            return current::pending_while_unwinding(cx);
         }
         match this.limit.take() {
             Some(limit) => this.running.start(limit, this.site),

@@ -366,7 +366,7 @@ impl<W: Waitable> std::future::Future for Wait<W> {
         let this = &mut *self;
         if let WaitState::New(_) = this.state {
             if current::is_unwinding() {
-                return Poll::Pending;
+                return current::pending_while_unwinding(cx);
             }
             if let WaitState::New(new) = mem::replace(&mut this.state, WaitState::Over) {
                 this.state = WaitState::Waiting(new.begin());

@@ -275,3 +275,24 @@ fn hundred_thousand_children_in_one_group() {
     }));
     assert_eq!(left.unwrap(), 5);
 }
+
+/// A set that is polled by reference outlives a raise inside it: what it polls meanwhile it polls again.
+#[test]
+fn set_by_reference_goes_on_behind_a_cancellation_that_one_of_its_members_raised() {
+    let event_loop = virtual_loop();
+    let ends = event_loop.run_until_complete(async {
+        let cancelled = create_task(std::future::pending::<u32>());
+        let others: Vec<_> = (1..=3).map(|n| create_task(async move { n })).collect();
+        cancelled.cancel();
+        let mut set = FuturesUnordered::new();
+        set.push(cancelled.into_future());
+        set.extend(others.into_iter().map(IntoFuture::into_future));
+        let mut ends = Vec::new();
+        while ends.len() < 4 {
+            ends.push(catch_cancel(set.next()).await.ok().flatten());
+        }
+        ends.sort();
+        ends
+    });
+    assert_eq!(ends.unwrap(), [None, Some(1), Some(2), Some(3)]);
+}
