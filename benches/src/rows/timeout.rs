@@ -1,7 +1,7 @@
 //! `timeout`: a timeout of a minute around work that is done at once.
 //!
 //! Measured: reading the clock, and the scope around the work. The work does not wait, so nobody gets to
-//! register a timer.
+//! register a timer. What users of smol write does not even read the clock: it is not ranked.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) const ROW: Row = Row {
     about: "a timeout around an await that is done at once",
     unit: Unit::Cpu,
     target: Target::Peer(1.0),
-    unranked: &[],
+    unranked: &["smol"],
     contenders: &[
         ("callsoon", peer::<Callsoon>),
         ("tokio", peer::<TokioLocalSet>),
