@@ -3,7 +3,6 @@
 //! The shield is a future of its own, which is completed when the one inside is done. Cancelling it
 //! completes it, and the inside hears nothing of that.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -13,8 +12,8 @@ use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
 use crate::event_loop::{Awaitable, Awaited, LoopHandle, LoopState, Run};
 use crate::futures::{
-    AnyFuture, AnyRef, AwaitDone, Base, Failure, Future, FutureCore, FutureRef, Inner, Listener,
-    ListenerRef, OwnedFuture, Shared, State, downcast, flat_drop, looked_at,
+    AnyFuture, Failure, Future, FutureCore, FutureRef, Inner, Listener, OwnedFuture, Shared, State,
+    as_shared, flat_drop, looked_at,
 };
 use crate::tasks::{Payload, Stepper};
 
@@ -177,13 +176,7 @@ impl<T: 'static> Run for ShieldCell<T> {
 }
 
 impl<T: 'static> AnyFuture for ShieldCell<T> {
-    fn base(&self) -> &Base {
-        &self.shared.base
-    }
-
-    fn state(&self) -> State {
-        self.shared.state()
-    }
+    as_shared!(T);
 
     fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
         if !self.shared.is_pending() {
@@ -203,31 +196,6 @@ impl<T: 'static> AnyFuture for ShieldCell<T> {
 
     fn accepts_cancel(&self) -> bool {
         self.shared.is_pending()
-    }
-
-    fn notify(
-        self: Pin<Rc<Self>>,
-        site: &'static Location<'static>,
-        callback: Box<dyn FnOnce(AnyRef)>,
-    ) -> u64 {
-        let me: FutureRef<T> = self.clone();
-        self.shared.notify(&me, site, callback)
-    }
-
-    fn listen(&self, id: u64, listener: ListenerRef) {
-        self.shared.listen(self, id, listener);
-    }
-
-    fn remove_callback(&self, id: u64) -> bool {
-        self.shared.unregister(id).is_some()
-    }
-
-    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any) {
-        downcast::<T>(self, slot);
-    }
-
-    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
-        Box::new(Future::<T>::new(self))
     }
 
     fn failed_by_cancellation(&self) -> bool {

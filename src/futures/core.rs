@@ -77,6 +77,48 @@ pub(crate) trait AnyFuture {
     fn discard(&self) {}
 }
 
+/// The part of an implementation of [`AnyFuture`] that a cell leaves to its `shared: Shared<T>`.
+macro_rules! as_shared {
+    ($output:ty) => {
+        fn base(&self) -> &$crate::futures::Base {
+            &self.shared.base
+        }
+
+        fn state(&self) -> $crate::futures::State {
+            self.shared.state()
+        }
+
+        fn notify(
+            self: ::std::pin::Pin<::std::rc::Rc<Self>>,
+            site: &'static ::std::panic::Location<'static>,
+            callback: Box<dyn FnOnce($crate::futures::AnyRef)>,
+        ) -> u64 {
+            let me: $crate::futures::FutureRef<$output> = self.clone();
+            self.shared.notify(&me, site, callback)
+        }
+
+        fn listen(&self, id: u64, listener: $crate::futures::ListenerRef) {
+            self.shared.listen(self, id, listener);
+        }
+
+        fn remove_callback(&self, id: u64) -> bool {
+            // Dropped here, with nothing borrowed.
+            self.shared.unregister(id).is_some()
+        }
+
+        fn downcast(self: ::std::pin::Pin<::std::rc::Rc<Self>>, slot: &mut dyn ::std::any::Any) {
+            $crate::futures::downcast::<$output>(self, slot);
+        }
+
+        fn awaiter(
+            self: ::std::pin::Pin<::std::rc::Rc<Self>>,
+        ) -> Box<dyn $crate::futures::AwaitDone> {
+            Box::new($crate::futures::Future::<$output>::new(self))
+        }
+    };
+}
+pub(crate) use as_shared;
+
 /// A future with a result of type `T`.
 pub(crate) trait FutureCore<T>: AnyFuture {
     fn shared(&self) -> &Shared<T>;
@@ -507,13 +549,7 @@ impl<T: 'static> Promise<T> {
 }
 
 impl<T: 'static> AnyFuture for Promise<T> {
-    fn base(&self) -> &Base {
-        &self.shared.base
-    }
-
-    fn state(&self) -> State {
-        self.shared.state()
-    }
+    as_shared!(T);
 
     fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
         let me: FutureRef<T> = self;
@@ -529,32 +565,6 @@ impl<T: 'static> AnyFuture for Promise<T> {
 
     fn accepts_cancel(&self) -> bool {
         self.shared.is_pending()
-    }
-
-    fn notify(
-        self: Pin<Rc<Self>>,
-        site: &'static Location<'static>,
-        callback: Box<dyn FnOnce(AnyRef)>,
-    ) -> u64 {
-        let me: FutureRef<T> = self.clone();
-        self.shared.notify(&me, site, callback)
-    }
-
-    fn listen(&self, id: u64, listener: ListenerRef) {
-        self.shared.listen(self, id, listener);
-    }
-
-    fn remove_callback(&self, id: u64) -> bool {
-        // Dropped here, with nothing borrowed.
-        self.shared.unregister(id).is_some()
-    }
-
-    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any) {
-        downcast::<T>(self, slot);
-    }
-
-    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
-        Box::new(Future::<T>::new(self))
     }
 }
 

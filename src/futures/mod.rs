@@ -25,7 +25,7 @@ pub use self::owned::OwnedFuture;
 
 pub(crate) use self::core::{
     AnyFuture, AnyRef, Base, Failure, FutureCore, FutureRef, Inner, Promise, Shared, State,
-    assert_same_loop, downcast, same,
+    as_shared, assert_same_loop, downcast, same,
 };
 
 pub(crate) use self::describe::{Brief, describe};

@@ -9,7 +9,6 @@
 //! the gather looks at that child and, at the last one or at the first that ends it all, completes.
 //! Registrations that are left then stay: an error that comes later counts as looked at.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -20,9 +19,9 @@ use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
 use crate::event_loop::{ExceptionContext, LoopHandle, LoopState, Run};
 use crate::futures::{
-    AnyFuture, AnyRef, AwaitDone, Base, Failure, Future, FutureCore, FutureRef, Inner, Listener,
-    ListenerRef, Members, OwnedFuture, Shared, State, Takers, Told, any_accepts, assert_same_loop,
-    downcast, flat_drop, looked_at,
+    AnyFuture, AnyRef, Failure, Future, FutureCore, FutureRef, Inner, Listener, Members,
+    OwnedFuture, Shared, State, Takers, Told, any_accepts, as_shared, assert_same_loop, flat_drop,
+    looked_at,
 };
 use crate::tasks::{Payload, Stepper};
 
@@ -346,13 +345,7 @@ where
     C: Children,
     G: Gathering<C>,
 {
-    fn base(&self) -> &Base {
-        &self.shared.base
-    }
-
-    fn state(&self) -> State {
-        self.shared.state()
-    }
+    as_shared!(G::Output);
 
     fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
         if !self.shared.is_pending() {
@@ -377,31 +370,6 @@ where
 
     fn accepts_cancel(&self) -> bool {
         self.shared.is_pending() && (self.looking.get() && self.left.get() > 0 || any_accepts(self))
-    }
-
-    fn notify(
-        self: Pin<Rc<Self>>,
-        site: &'static Location<'static>,
-        callback: Box<dyn FnOnce(AnyRef)>,
-    ) -> u64 {
-        let me: FutureRef<G::Output> = self.clone();
-        self.shared.notify(&me, site, callback)
-    }
-
-    fn listen(&self, id: u64, listener: ListenerRef) {
-        self.shared.listen(self, id, listener);
-    }
-
-    fn remove_callback(&self, id: u64) -> bool {
-        self.shared.unregister(id).is_some()
-    }
-
-    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any) {
-        downcast::<G::Output>(self, slot);
-    }
-
-    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
-        Box::new(Future::<G::Output>::new(self))
     }
 
     fn members(&self) -> Option<&dyn Members> {

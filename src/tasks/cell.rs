@@ -18,10 +18,7 @@ use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{ExceptionContext, LoopState, Run};
-use crate::futures::{
-    self, AnyFuture, AnyRef, AwaitDone, Base, Failure, FutureCore, FutureRef, Inner, ListenerRef,
-    Shared, State,
-};
+use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
 
 pub(crate) type TaskRef = Pin<Rc<dyn AnyTask>>;
 /// What a panic carries.
@@ -309,13 +306,7 @@ where
     B: Body + 'static,
     K: Kind<B::Output> + 'static,
 {
-    fn base(&self) -> &Base {
-        &self.shared.base
-    }
-
-    fn state(&self) -> State {
-        self.shared.state()
-    }
+    as_shared!(B::Output);
 
     fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
         let head = &self.head;
@@ -330,31 +321,6 @@ where
 
     fn accepts_cancel(&self) -> bool {
         !self.head.has(DONE)
-    }
-
-    fn notify(
-        self: Pin<Rc<Self>>,
-        site: &'static Location<'static>,
-        callback: Box<dyn FnOnce(AnyRef)>,
-    ) -> u64 {
-        let me: FutureRef<B::Output> = self.clone();
-        self.shared.notify(&me, site, callback)
-    }
-
-    fn listen(&self, id: u64, listener: ListenerRef) {
-        self.shared.listen(self, id, listener);
-    }
-
-    fn remove_callback(&self, id: u64) -> bool {
-        self.shared.unregister(id).is_some()
-    }
-
-    fn downcast(self: Pin<Rc<Self>>, slot: &mut dyn Any) {
-        futures::downcast::<B::Output>(self, slot);
-    }
-
-    fn awaiter(self: Pin<Rc<Self>>) -> Box<dyn AwaitDone> {
-        Box::new(futures::Future::<B::Output>::new(self))
     }
 
     fn task(&self) -> Option<&TaskHead> {
