@@ -178,7 +178,7 @@ impl<W: Waitable> AsCompleted<W> {
             retain(&mut handles, &first);
         }
         for future in &futures {
-            assert_same_loop(&futures[0], future);
+            assert_same_loop(&*futures[0], &**future);
         }
         let site = Location::caller();
         Self {

@@ -147,7 +147,7 @@ impl<T: 'static> ShieldCell<T> {
         };
         if self.shared.is_pending() {
             let me: FutureRef<T> = self.clone();
-            self.shared.finish(&me, outcome);
+            self.shared.finish(&me, || outcome);
         } else {
             self.shared.base.lp.drop_user(outcome);
         }
@@ -189,7 +189,7 @@ impl<T: 'static> AnyFuture for ShieldCell<T> {
             looked_at(&*inner.any());
         }
         let me: FutureRef<T> = self.clone();
-        self.shared.finish(&me, Inner::Cancelled(why));
+        self.shared.finish(&me, || Inner::Cancelled(why));
         self.shared.base.lp.drop_user(inner);
         true
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::LoopHandle;
 use crate::errors::ResultError;
-use crate::futures::{AnyRef, Failure, Future, FutureHandle, ListenerRef, OwnedFuture};
+use crate::futures::{AnyFuture, AnyRef, Failure, Future, FutureHandle, ListenerRef, OwnedFuture};
 use crate::tasks::Task;
 
 /// A task, a future, a bare coroutine, or a reference to a task or future: whatever
@@ -205,6 +205,19 @@ impl<T: 'static> Awaited<T> {
         }
     }
 
+    /// The same, for a look.
+    #[inline]
+    pub(crate) fn future(&self) -> &dyn AnyFuture {
+        match &self.0 {
+            Source::Fresh(future) | Source::Owned(future) | Source::Common { future, .. } => {
+                &**future.core()
+            }
+            Source::Mapped(mapped) => mapped.future(),
+            Source::Fetched { future, .. } => &**future,
+            Source::Gone(future) => &**future,
+        }
+    }
+
     /// Whether it is a task that was made for this.
     pub(crate) fn is_fresh(&self) -> bool {
         match &self.0 {
@@ -319,6 +332,7 @@ impl<T: 'static> fmt::Debug for Awaited<T> {
 /// An [`Awaited`] whose result is changed to a `T`.
 trait Mapped<T> {
     fn any(&self) -> AnyRef;
+    fn future(&self) -> &dyn AnyFuture;
     fn is_fresh(&self) -> bool;
     fn listen(&self, id: u64, listener: ListenerRef);
     fn keep_listening(&self);
@@ -334,6 +348,10 @@ struct Map<T: 'static, F> {
 impl<T: 'static, U: 'static, F: FnOnce(T) -> U> Mapped<U> for Map<T, F> {
     fn any(&self) -> AnyRef {
         self.inner.any()
+    }
+
+    fn future(&self) -> &dyn AnyFuture {
+        self.inner.future()
     }
 
     fn is_fresh(&self) -> bool {
@@ -376,6 +394,10 @@ impl Untyped {
 impl Mapped<()> for Untyped {
     fn any(&self) -> AnyRef {
         self.future.any().clone()
+    }
+
+    fn future(&self) -> &dyn AnyFuture {
+        &**self.future.any()
     }
 
     fn is_fresh(&self) -> bool {

@@ -128,7 +128,7 @@ impl<T: 'static> Future<T> {
         }
         let id = lp.next_registration();
         task.head().awaits(lp, id, me, true);
-        if shared.register(Action::Step(Key::new(id), task)).is_ok() {
+        if shared.register(|| Action::Step(Key::new(id), task)).is_ok() {
             self.registration.set(id);
         }
     }
@@ -213,7 +213,7 @@ impl<T: 'static> Future<T> {
     #[inline]
     fn enlist_new(&self, lp: &LoopState, action: impl FnOnce(Key) -> Action<T>) {
         let id = lp.next_registration();
-        if self.shared().register(action(Key::new(id))).is_ok() {
+        if self.shared().register(|| action(Key::new(id))).is_ok() {
             self.registration.set(id);
         }
     }

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::{Future, ListenerRef};
+use super::{Future, FutureRef, ListenerRef};
 use crate::event_loop::{CallHead, LoopState, Run, pin_in_place};
 use crate::tasks::{Stepper, TaskRef};
 
@@ -73,7 +73,8 @@ pub(crate) struct ForeignWait {
 
 /// A done-callback, which is given the future when it is queued.
 pub(crate) trait DoneCallback<T>: Run {
-    fn bind(&self, future: Future<T>);
+    /// Has it called with `future`, one handle of which was counted for that.
+    fn bind(&self, future: &FutureRef<T>);
 }
 
 /// A closure that is a done-callback.
@@ -105,8 +106,8 @@ impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
 }
 
 impl<T: 'static, F: FnOnce(&Future<T>)> DoneCallback<T> for WhenDone<T, F> {
-    fn bind(&self, future: Future<T>) {
-        self.future.set(Some(future));
+    fn bind(&self, future: &FutureRef<T>) {
+        self.future.set(Some(Future::counted(future.clone())));
     }
 }
 
@@ -146,12 +147,12 @@ impl<T> Callbacks<T> {
     }
 
     #[inline]
-    pub(super) fn push(&mut self, action: Action<T>) {
+    pub(super) fn push(&mut self, action: impl FnOnce() -> Action<T>) {
         if matches!(self, Self::None) {
             // A `None` needs no drop, but the compiler would make one.
-            mem::forget(mem::replace(self, Self::One(action)));
+            mem::forget(mem::replace(self, Self::One(action())));
         } else {
-            self.push_further(action);
+            self.push_further(action());
         }
     }
 

@@ -199,6 +199,7 @@ pub(crate) struct Shared<T: 'static> {
 }
 
 impl<T: 'static> Shared<T> {
+    #[inline]
     pub(crate) fn new(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
         Self {
             base: Base {
@@ -234,12 +235,24 @@ impl<T: 'static> Shared<T> {
     ///
     /// `me` is the future that this is the inside of. It is pending, and so nobody up the stack looks
     /// at its result.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
-    pub(crate) fn finish(&self, me: &FutureRef<T>, outcome: Inner<T>) {
-        let Inner::Pending(callbacks) = self.inner.replace(outcome) else {
-            unreachable!("a future is completed once");
+    pub(crate) fn finish(&self, me: &FutureRef<T>, outcome: impl FnOnce() -> Inner<T>) {
+        let callbacks = {
+            let mut inner = self.inner.borrow_mut();
+            let Inner::Pending(callbacks) = &mut *inner else {
+                unreachable!("a future is completed once");
+            };
+            let callbacks = mem::replace(callbacks, Callbacks::None);
+            // What is replaced needs no drop, but the compiler would make one.
+            mem::forget(mem::replace(&mut *inner, outcome()));
+            callbacks
         };
+        self.fire_all(me, callbacks);
+    }
+
+    #[track_caller]
+    fn fire_all(&self, me: &FutureRef<T>, callbacks: Callbacks<T>) {
         match callbacks {
             Callbacks::None => {}
             Callbacks::One(action) => {
@@ -247,13 +260,13 @@ impl<T: 'static> Shared<T> {
                     self.base.lp.accepts();
                 }
             }
-            Callbacks::Many(list) => self.fire_all(me, *list),
+            Callbacks::Many(list) => self.fire_list(me, *list),
         }
     }
 
     #[inline(never)]
     #[track_caller]
-    fn fire_all(&self, me: &FutureRef<T>, list: CallbackList<T>) {
+    fn fire_list(&self, me: &FutureRef<T>, list: CallbackList<T>) {
         let lp = &self.base.lp;
         let refused = lp.is_closed() && list.has_call();
         for action in list.into_actions() {
@@ -282,7 +295,7 @@ impl<T: 'static> Shared<T> {
                     return false;
                 }
                 self.base.count_handle();
-                callback.bind(Future::counted(me.clone()));
+                callback.bind(me);
                 lp.push(callback);
             }
             Action::Tell(key, listener) => {
@@ -317,7 +330,7 @@ impl<T: 'static> Shared<T> {
     ) -> Result<(), InvalidStateError<T>> {
         match self.state() {
             State::Pending => {
-                self.finish(me, Inner::Ready(value));
+                self.finish(me, || Inner::Ready(value));
                 Ok(())
             }
             State::Cancelled => Err(InvalidStateError::new(value, Refused::Cancelled)),
@@ -404,10 +417,11 @@ impl<T: 'static> Shared<T> {
     #[track_caller]
     fn call_when_done(&self, me: &FutureRef<T>, callback: Pin<Rc<dyn DoneCallback<T>>>) -> u64 {
         let id = self.base.lp.next_registration();
-        if let Err(action) = self.register(Action::Call(Key::new(id), callback))
+        let action = || Action::Call(Key::new(id), callback);
+        if let Err(action) = self.register(action)
             && self.base.lp.accepts()
         {
-            self.fire(me, action);
+            self.fire(me, action());
         }
         id
     }
@@ -415,8 +429,10 @@ impl<T: 'static> Shared<T> {
     /// Registers a listener, or tells and queues it if the future is done.
     #[track_caller]
     pub(crate) fn listen(&self, me: &dyn AnyFuture, id: u64, listener: ListenerRef) {
-        if let Err(Action::Tell(_, listener)) = self.register(Action::Tell(Key::new(id), listener))
+        let action = || Action::Tell(Key::new(id), listener);
+        if let Err(action) = self.register(action)
             && self.base.lp.accepts()
+            && let Action::Tell(_, listener) = action()
             && listener.told(id, me)
         {
             self.base.lp.push(listener);
@@ -432,8 +448,10 @@ impl<T: 'static> Shared<T> {
     }
 
     /// Appends to the callbacks, or gives the action back when there is nothing left to wait for.
+    ///
+    /// It is made where it stays: see [`pin_in_place`].
     #[inline]
-    pub(super) fn register(&self, action: Action<T>) -> Result<(), Action<T>> {
+    pub(super) fn register<A: FnOnce() -> Action<T>>(&self, action: A) -> Result<(), A> {
         match self.inner.try_borrow_mut().as_deref_mut() {
             Ok(Inner::Pending(callbacks)) => {
                 callbacks.push(action);
@@ -516,7 +534,7 @@ pub(crate) fn same(a: &(impl AnyFuture + ?Sized), b: &(impl AnyFuture + ?Sized))
 ///
 /// If two futures that are to be awaited together are of different loops.
 #[track_caller]
-pub(crate) fn assert_same_loop(one: &AnyRef, other: &AnyRef) {
+pub(crate) fn assert_same_loop(one: &dyn AnyFuture, other: &dyn AnyFuture) {
     assert!(
         Rc::ptr_eq(&one.base().lp, &other.base().lp),
         "future created at {} belongs to another event loop than the one created at {}, with which it is awaited",
@@ -559,7 +577,7 @@ impl<T: 'static> AnyFuture for Promise<T> {
             shared.base.observed.set(true);
             return false;
         }
-        shared.finish(&me, Inner::Cancelled(why));
+        shared.finish(&me, || Inner::Cancelled(why));
         true
     }
 

@@ -9,7 +9,7 @@
 //! the gather looks at that child and, at the last one or at the first that ends it all, completes.
 //! Registrations that are left then stay: an error that comes later counts as looked at.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -29,6 +29,9 @@ use crate::tasks::{Payload, Stepper};
 pub(super) trait Gathering<C>: 'static {
     type Output: 'static;
 
+    /// Whether the end of the child at `index` may end it. Calls no user code.
+    fn may_be_ended_by(children: &C, index: usize) -> bool;
+
     /// What the gather ends with if the end of the child at `index` ends it.
     fn ended_by(children: &mut C, index: usize) -> Option<Result<Self::Output, ResultError>>;
 
@@ -41,13 +44,18 @@ pub(super) trait Gathering<C>: 'static {
     }
 }
 
+/// Whether a child has no result.
+fn has_failed<C: Children>(children: &C, index: usize) -> bool {
+    let child = children.child(index);
+    child.is_some_and(|child| matches!(child.future().state(), State::Cancelled | State::Panicked))
+}
+
 /// How a child that has no result ends the gather.
 fn failure<C: Children>(children: &C, index: usize) -> Option<ResultError> {
-    let child = children.child(index)?;
-    match child.any().state() {
-        State::Cancelled | State::Panicked => child.error(),
-        _ => None,
+    if has_failed(children, index) {
+        return children.child(index)?.error();
     }
+    None
 }
 
 /// Every result, or nothing: `gather`.
@@ -55,6 +63,10 @@ pub(super) enum AllOrNone {}
 
 impl<C: Children> Gathering<C> for AllOrNone {
     type Output = C::Outputs;
+
+    fn may_be_ended_by(children: &C, index: usize) -> bool {
+        has_failed(children, index)
+    }
 
     fn ended_by(children: &mut C, index: usize) -> Option<Result<C::Outputs, ResultError>> {
         failure(children, index).map(Err)
@@ -71,6 +83,10 @@ pub(super) enum Each {}
 impl<C: Children> Gathering<C> for Each {
     type Output = C::Outcomes;
 
+    fn may_be_ended_by(_children: &C, _index: usize) -> bool {
+        false
+    }
+
     fn ended_by(_children: &mut C, _index: usize) -> Option<Result<C::Outcomes, ResultError>> {
         None
     }
@@ -85,6 +101,10 @@ pub(super) enum OrFirstError {}
 
 impl<C: TryChildren> Gathering<C> for OrFirstError {
     type Output = Result<C::Oks, C::Error>;
+
+    fn may_be_ended_by(_children: &C, _index: usize) -> bool {
+        true
+    }
 
     fn ended_by(children: &mut C, index: usize) -> Option<Result<Self::Output, ResultError>> {
         if let Some(error) = failure(children, index) {
@@ -109,8 +129,8 @@ where
     G: Gathering<C>,
 {
     shared: Shared<G::Output>,
-    /// Taken out while anything is done with them.
-    children: Cell<Option<C>>,
+    /// Taken out while user code may run.
+    children: RefCell<Option<C>>,
     /// The children that are done, and for which an entry is queued.
     told: Told,
     /// How many children have not been looked at.
@@ -135,7 +155,7 @@ where
     let lp = first_loop(&children).unwrap_or_else(|| event_loop.lp.clone());
     let cell: Pin<Rc<GatherCell<C, G>>> = Rc::pin(GatherCell {
         shared: Shared::new(lp.clone(), Location::caller()),
-        children: Cell::new(None),
+        children: RefCell::new(None),
         told: Told::new(&lp, children.len()),
         left: Cell::new(children.len()),
         requested: Cell::new(None),
@@ -156,9 +176,9 @@ where
 /// If they are not all of one.
 #[track_caller]
 fn first_loop(children: &impl Children) -> Option<Rc<LoopState>> {
-    let first = children.child(0)?.any();
+    let first = children.child(0)?.future();
     for (_, child) in all(children) {
-        assert_same_loop(&first, &child.any());
+        assert_same_loop(first, child.future());
     }
     Some(first.base().lp.clone())
 }
@@ -172,7 +192,7 @@ where
     fn begin(self: &Pin<Rc<Self>>, children: C) {
         let mut done = Vec::new();
         for (place, child) in all(&children) {
-            let future = child.any();
+            let future = child.future();
             if child.is_fresh() {
                 future.base().expendable.set(true);
             }
@@ -182,7 +202,7 @@ where
                 done.push(place);
             }
         }
-        self.children.set(Some(children));
+        *self.children.borrow_mut() = Some(children);
         if self.left.get() == 0 {
             self.all_done();
         }
@@ -192,10 +212,24 @@ where
     }
 
     /// A child is done, and it is its turn.
+    #[inline]
     fn look_at(self: &Pin<Rc<Self>>, index: usize) {
         self.left.set(self.left.get() - 1);
-        let Some(mut children) = self.children.take() else {
+        let ends = match &*self.children.borrow() {
+            Some(children) => G::may_be_ended_by(children, index),
             // It is over, or nobody wants it any more.
+            None => return,
+        };
+        if ends {
+            self.look_closely(index);
+        } else if self.left.get() == 0 {
+            self.all_done();
+        }
+    }
+
+    /// Looks whether the end of a child ends the gather.
+    fn look_closely(self: &Pin<Rc<Self>>, index: usize) {
+        let Some(mut children) = self.children.take() else {
             return;
         };
         // What is awaited through a `map` of the user's may panic.
@@ -205,7 +239,7 @@ where
         match ended.transpose() {
             Some(ended) => self.complete(ended, Some(children)),
             None => {
-                self.children.set(Some(children));
+                *self.children.borrow_mut() = Some(children);
                 if !self.is_wanted() {
                     // It may have changed meanwhile.
                     self.clone().let_go();
@@ -269,7 +303,7 @@ where
         lp.release(&self.shared.base);
         if self.shared.is_pending() {
             let me: FutureRef<G::Output> = self.clone();
-            self.shared.finish(&me, outcome);
+            self.shared.finish(&me, || outcome);
         } else {
             lp.drop_user(outcome);
         }
@@ -287,7 +321,7 @@ fn all(children: &impl Children) -> impl Iterator<Item = (usize, &dyn Child)> {
 fn keep_listening(children: &impl Children) {
     for (_, child) in all(children) {
         child.keep_listening();
-        looked_at(&*child.any());
+        looked_at(child.future());
     }
 }
 
@@ -329,10 +363,8 @@ where
     G: Gathering<C>,
 {
     fn member(&self, index: usize) -> Option<AnyRef> {
-        let children = self.children.take()?;
-        let member = children.child(index).map(|child| child.any());
-        self.children.set(Some(children));
-        member
+        let children = self.children.borrow();
+        children.as_ref()?.child(index).map(|child| child.any())
     }
 
     fn takers(&self) -> &Takers {

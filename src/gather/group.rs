@@ -9,7 +9,7 @@ use super::cell::{AllOrNone, Each, OrFirstError, start};
 use crate::cancellation::CancelledError;
 use crate::errors::ResultError;
 use crate::event_loop::{Awaitable, Awaited, LoopHandle, try_get_running_loop};
-use crate::futures::{AnyRef, ListenerRef, OwnedFuture};
+use crate::futures::{AnyFuture, AnyRef, ListenerRef, OwnedFuture};
 
 /// Markers that tell the kinds of groups apart; inferred, never written.
 mod sort {
@@ -116,6 +116,7 @@ pub trait TryGroup<Sort>: Sized {
 /// A child of a gather.
 pub(super) trait Child {
     fn any(&self) -> AnyRef;
+    fn future(&self) -> &dyn AnyFuture;
     fn is_fresh(&self) -> bool;
     fn listen(&self, id: u64, listener: ListenerRef);
     fn keep_listening(&self);
@@ -125,6 +126,10 @@ pub(super) trait Child {
 impl<T: 'static> Child for Awaited<T> {
     fn any(&self) -> AnyRef {
         self.any()
+    }
+
+    fn future(&self) -> &dyn AnyFuture {
+        self.future()
     }
 
     fn is_fresh(&self) -> bool {

@@ -44,7 +44,9 @@ pub(crate) struct Line {
 
 /// A linked list, so that a waiter can leave from the middle at no cost.
 struct List {
-    waiters: Slab<Waiter>,
+    promises: Slab<FutureRef<()>>,
+    /// What else there is of each waiter, at the place of its promise.
+    waiters: Vec<Waiter>,
     first: usize,
     last: usize,
     /// No waiter before this one is pending.
@@ -55,8 +57,8 @@ struct List {
     joined: u64,
 }
 
+#[derive(Clone, Copy)]
 struct Waiter {
-    promise: FutureRef<()>,
     /// The one before it, or `NONE`.
     before: usize,
     /// The one after it, or `NONE`.
@@ -75,7 +77,8 @@ struct Ticket {
 impl Default for List {
     fn default() -> Self {
         Self {
-            waiters: Slab::new(),
+            promises: Slab::new(),
+            waiters: Vec::new(),
             first: NONE,
             last: NONE,
             pending: NONE,
@@ -89,12 +92,16 @@ impl List {
     fn push(&mut self, promise: FutureRef<()>) -> Ticket {
         let number = self.joined;
         self.joined += 1;
-        let place = self.waiters.insert(Waiter {
-            promise,
+        let waiter = Waiter {
             before: self.last,
             after: NONE,
             number,
-        });
+        };
+        let place = self.promises.insert(promise);
+        match self.waiters.get_mut(place) {
+            Some(free) => *free = waiter,
+            None => self.waiters.push(waiter),
+        }
         match self.last {
             NONE => self.first = place,
             last => self.waiters[last].after = place,
@@ -111,15 +118,12 @@ impl List {
     /// Takes a waiter out, unless it was taken out before.
     fn remove(&mut self, ticket: Ticket) -> Option<FutureRef<()>> {
         let Ticket { place, number } = ticket;
-        if self.waiters.get(place)?.number != number {
+        let waiter = *self.waiters.get(place)?;
+        if waiter.number != number {
             return None;
         }
-        let Waiter {
-            promise,
-            before,
-            after,
-            ..
-        } = self.waiters.remove(place);
+        let promise = self.promises.try_remove(place)?;
+        let Waiter { before, after, .. } = waiter;
         match before {
             NONE => self.first = after,
             before => self.waiters[before].after = after,
@@ -138,23 +142,25 @@ impl List {
 
     /// The first waiter from `cursor` on whose state is `wanted`.
     fn seek(&self, mut cursor: usize, wanted: impl Fn(State) -> bool) -> usize {
-        while let Some(waiter) = self.waiters.get(cursor) {
-            if wanted(waiter.promise.state()) {
+        while let Some(promise) = self.promises.get(cursor) {
+            if wanted(promise.state()) {
                 break;
             }
-            cursor = waiter.after;
+            cursor = self.waiters[cursor].after;
         }
         cursor
     }
 
-    fn first_pending(&mut self) -> Option<&Waiter> {
+    /// The place of the first waiter that is pending, or `NONE`.
+    fn first_pending(&mut self) -> usize {
         self.pending = self.seek(self.pending, |state| state == State::Pending);
-        self.waiters.get(self.pending)
+        self.pending
     }
 
-    fn first_live(&mut self) -> Option<&Waiter> {
+    /// The place of the first waiter that is not cancelled, or `NONE`.
+    fn first_live(&mut self) -> usize {
         self.live = self.seek(self.live, |state| state != State::Cancelled);
-        self.waiters.get(self.live)
+        self.live
     }
 }
 
@@ -173,7 +179,7 @@ impl Line {
     /// Whether anybody waits who is not cancelled.
     #[inline]
     pub(crate) fn has_live(&self) -> bool {
-        !self.is_empty() && self.list.borrow_mut().first_live().is_some()
+        !self.is_empty() && self.list.borrow_mut().first_live() != NONE
     }
 
     /// Wakes the one in front, unless that is woken or cancelled already.
@@ -187,8 +193,7 @@ impl Line {
     fn wake_who_is_in_front(&self) {
         let front = {
             let list = self.list.borrow();
-            let front = list.waiters.get(list.first);
-            front.map(|front| front.promise.clone())
+            list.promises.get(list.first).cloned()
         };
         if let Some(front) = front.filter(|front| front.state() == State::Pending) {
             wake(&front);
@@ -202,7 +207,11 @@ impl Line {
     }
 
     fn wake_first_pending(&self) -> bool {
-        let next = (self.list.borrow_mut().first_pending()).map(|next| next.promise.clone());
+        let next = {
+            let mut list = self.list.borrow_mut();
+            let place = list.first_pending();
+            list.promises.get(place).cloned()
+        };
         next.inspect(wake).is_some()
     }
 
@@ -213,8 +222,10 @@ impl Line {
         loop {
             let next = {
                 let mut list = self.list.borrow_mut();
-                let next = list.first_pending().filter(|next| next.number < joined);
-                next.map(|next| next.promise.clone())
+                let place = list.first_pending();
+                let next = list.promises.get(place);
+                next.filter(|_| list.waiters[place].number < joined)
+                    .cloned()
             };
             match next {
                 Some(next) => wake(&next),
@@ -270,17 +281,17 @@ impl Line {
         // Nobody who joins later may be taken for one of these.
         self.list.borrow_mut().joined = list.joined;
         let mut place = list.first;
-        while let Some(waiter) = list.waiters.get(place) {
-            if waiter.promise.state() == State::Pending {
-                wake(&waiter.promise);
+        while let Some(promise) = list.promises.get(place) {
+            if promise.state() == State::Pending {
+                wake(promise);
             }
-            place = waiter.after;
+            place = list.waiters[place].after;
         }
     }
 }
 
 fn wake(promise: &FutureRef<()>) {
-    promise.shared().finish(promise, Inner::Ready(()));
+    promise.shared().finish(promise, || Inner::Ready(()));
 }
 
 /// What one waits in front of: a primitive, as one kind of waiter sees it.

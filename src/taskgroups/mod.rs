@@ -309,7 +309,12 @@ impl<E: 'static> TaskGroup<E> {
     where
         F: IntoFuture<Output: 'static, IntoFuture: 'static>,
     {
-        self.task(coroutine).spawn()
+        if self.0.is_closed() {
+            return self.task(coroutine).spawn();
+        }
+        let task = self.0.event_loop.create_task(coroutine);
+        self.0.adopt(&task, |_, _| {});
+        task
     }
 
     /// Adds a task whose `Err` aborts the group.

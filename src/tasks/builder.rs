@@ -151,6 +151,7 @@ where
         Task::new(self.spawn_as::<Try>())
     }
 
+    #[inline]
     #[track_caller]
     fn spawn_as<K: Kind<F::Output> + 'static>(self) -> FutureRef<F::Output> {
         let lp = self.event_loop.lp;

@@ -194,7 +194,7 @@ where
         task.head.set(DONE);
         let me: FutureRef<B::Output> = task.clone();
         let why = CancelledError::at(None, site);
-        task.shared.finish(&me, Inner::Cancelled(why));
+        task.shared.finish(&me, || Inner::Cancelled(why));
         task
     }
 
@@ -242,12 +242,12 @@ where
 
     /// The task is over: the loop lets go of it, and whoever waits for it hears of it.
     fn finish(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, outcome: Inner<B::Output>) {
-        self.head.end(lp);
+        let awaited = self.head.end(lp);
         let owned = lp.tasks.borrow_mut().remove(self.head.slot.get());
         let me: FutureRef<B::Output> = self;
-        me.shared().finish(&me, outcome);
+        me.shared().finish(&me, || outcome);
         // What it awaited may go here; it itself goes with `me`.
-        drop(owned);
+        drop((owned, awaited));
     }
 
     #[inline]
@@ -413,14 +413,14 @@ where
         lp.guard("drop of a coroutine", site, || {
             self.as_ref().drop_body(&mut NoMain);
         });
-        self.head.end(lp);
+        let awaited = self.head.end(lp);
         // Nobody will ever call them, and they may hold this task. One by one: any may panic.
         for action in self.shared.take_callbacks().into_actions() {
             lp.drop_user(action);
         }
         let owned = lp.tasks.borrow_mut().remove(self.head.slot.get());
         lp.report_abandoned(TaskHandle::new(self.clone()));
-        drop(owned);
+        drop((owned, awaited));
     }
 }
 

@@ -119,6 +119,7 @@ impl Rare {
 }
 
 impl TaskHead {
+    #[inline]
     pub(super) fn new(name: Option<Rc<str>>) -> Self {
         let rare = name.map(|name| {
             Box::new(Rare {
@@ -203,7 +204,11 @@ impl TaskHead {
         }
         if !self.has(AWAITS | AWAITS_MORE) && lp.step.scope() == ScopeId::TASK {
             self.set(AWAITS);
-            *lp.tasks.borrow_mut().waiter(self.slot.get()) = Some(FirstWaiter { id, future });
+            let mut tasks = lp.tasks.borrow_mut();
+            let first = tasks.waiter(self.slot.get());
+            debug_assert!(first.is_none(), "the step began with none");
+            // What is replaced needs no drop, but the compiler would make one.
+            mem::forget(mem::replace(first, Some(FirstWaiter { id, future })));
         } else if fresh || !self.awaits_already(lp, id) {
             self.set(AWAITS_MORE);
             let scope = lp.step.scope();
@@ -358,14 +363,20 @@ impl TaskHead {
         self.rare(|rare| rare.more = ended);
     }
 
-    /// The task is over: it awaits nothing, and its waker wakes nobody.
-    pub(super) fn end(&self, lp: &Rc<LoopState>) {
+    /// The task is over: it awaits nothing, and its waker wakes nobody. Gives what was forgotten, as far
+    /// as it was in the table: its drop may be user code.
+    #[inline]
+    pub(super) fn end(&self, lp: &Rc<LoopState>) -> Option<FirstWaiter> {
         let flags = self.flags.get();
         self.flags.set(flags & STARTED | DONE);
         if flags & (AWAITS_MORE | OWN_WAKER) != 0 {
             let left = self.rare(|rare| (mem::take(&mut rare.more), rare.waker.take()));
             lp.drop_user(left);
         }
+        if flags & AWAITS == 0 {
+            return None;
+        }
+        lp.tasks.borrow_mut().waiter(self.slot.get()).take()
     }
 
     // ---- waker

@@ -1,7 +1,7 @@
 //! The loop's tasks.
 //!
-//! A task is here from its making to its end. Beside each stands what it awaits, which is there only
-//! while it is suspended: in the task itself it would make every task larger.
+//! A task is here from its making to its end. At the same place stands what it awaits, which is there
+//! only while it is suspended: in the task itself it would make every task larger.
 
 use slab::Slab;
 
@@ -9,41 +9,44 @@ use super::{FirstWaiter, TaskRef};
 
 #[derive(Default)]
 pub(crate) struct TaskTable {
-    slots: Slab<OwnedTask>,
+    tasks: Slab<TaskRef>,
+    /// The first thing that each task awaits; see `TaskHead::awaits` for the others.
+    waiters: Vec<Option<FirstWaiter>>,
     /// The greatest id that was ever here.
     newest: u64,
 }
 
-/// A task, and the first thing it awaits; see `TaskHead::awaits` for the others.
-pub(super) struct OwnedTask {
-    task: TaskRef,
-    pub(super) waiter: Option<FirstWaiter>,
-}
-
 impl TaskTable {
     /// Takes a task in, and gives its place.
+    #[inline]
     pub(super) fn insert(&mut self, task: TaskRef) -> u32 {
         self.newest = self.newest.max(task.head().id());
-        let slot = self.slots.insert(OwnedTask { task, waiter: None });
+        let slot = self.tasks.insert(task);
+        if slot == self.waiters.len() {
+            self.waiters.push(None);
+        }
         u32::try_from(slot).expect("fewer than 2^32 tasks at a time fit into memory")
     }
 
-    /// Takes a task out. The caller drops it, with the table free again.
-    pub(super) fn remove(&mut self, slot: u32) -> Option<OwnedTask> {
-        self.slots.try_remove(slot as usize)
+    /// Takes a task out, which awaits nothing any more. The caller drops it, with the table free again.
+    #[inline]
+    pub(super) fn remove(&mut self, slot: u32) -> Option<TaskRef> {
+        self.tasks.try_remove(slot as usize)
     }
 
+    #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&TaskRef> {
-        self.slots.get(slot as usize).map(|owned| &owned.task)
+        self.tasks.get(slot as usize)
     }
 
     /// The place for the first thing that the task awaits. The task is in the table.
+    #[inline]
     pub(super) fn waiter(&mut self, slot: u32) -> &mut Option<FirstWaiter> {
-        &mut self.slots[slot as usize].waiter
+        &mut self.waiters[slot as usize]
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.tasks.is_empty()
     }
 
     /// The greatest id of a task that was ever here.
@@ -53,11 +56,7 @@ impl TaskTable {
 
     /// Every task, in the order in which they were made.
     pub(crate) fn all(&self) -> Vec<TaskRef> {
-        let mut tasks: Vec<_> = self
-            .slots
-            .iter()
-            .map(|(_, owned)| owned.task.clone())
-            .collect();
+        let mut tasks: Vec<_> = self.tasks.iter().map(|(_, task)| task.clone()).collect();
         tasks.sort_by_key(|task| task.head().id());
         tasks
     }

@@ -116,7 +116,11 @@ impl<T: 'static> Bridge for Wrapped<T> {
         if self.wrapped.done() {
             return;
         }
-        let finish = |outcome| self.wrapped.shared().finish(self.wrapped.core(), outcome);
+        let finish = |outcome| {
+            self.wrapped
+                .shared()
+                .finish(self.wrapped.core(), || outcome)
+        };
         match self.source.take_result(Some(Duration::ZERO)) {
             Ok(value) => finish(Inner::Ready(value)),
             Err(ResultError::Panicked(panic)) => finish(Inner::Panicked(panic)),

@@ -183,7 +183,7 @@ where
     }
     assert!(!futures.is_empty(), "there is nothing to wait for");
     for future in &futures {
-        assert_same_loop(&futures[0], future);
+        assert_same_loop(&*futures[0], &**future);
     }
     let looks = match return_when {
         ReturnWhen::FirstMatching(_) => waited,
