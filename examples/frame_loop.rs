@@ -1,7 +1,9 @@
 //! The loop as a guest: a game with a frame loop of its own runs it, turn by turn, on its thread.
 //!
 //! You will see "loading", the level once a worker thread has read it, and a ball that moves every
-//! 20 ms. The game draws at most 60 frames a second, and sleeps when there is nothing to do.
+//! 20 ms. The game draws at most 60 frames a second, and sleeps when there is nothing to do. (This host has
+//! a pace of its own. For one that blocks in a queue or a `select` until there is a message see
+//! `foreign_loop`.)
 //!
 //! ```text
 //! cargo run --example frame_loop
