@@ -49,22 +49,27 @@ use crate::wait::Waitable;
 /// use std::time::Duration;
 /// use callsoon::{Clock, EventLoop, as_completed, create_task, sleep};
 ///
-/// async fn open_connection(family: &'static str, seconds: u64) -> String {
+/// async fn open_connection(address: &str, seconds: u64) -> String {
 ///     sleep(Duration::from_secs(seconds)).await;
-///     format!("a connection over {family}")
+///     format!("connected to {address}")
 /// }
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
-/// event_loop.run_until_complete(async {
-///     let ipv4 = create_task(open_connection("IPv4", 2));
-///     let ipv6 = create_task(open_connection("IPv6", 1));
-///     let ipv6_id = ipv6.handle().id();
+/// let output = event_loop.run_until_complete(async {
+///     let ipv4 = create_task(open_connection("127.0.0.1", 2));
+///     let ipv6 = create_task(open_connection("::1", 1));
+///     let second = ipv6.handle();
 ///
+///     let mut output = vec![];
 ///     let mut earliest_first = as_completed([ipv4, ipv6]);
-///     let earliest = earliest_first.next().await.expect("there are two");
-///     assert_eq!(earliest.handle().id(), ipv6_id);
-///     assert_eq!(earliest.await, "a connection over IPv6");
+///     while let Some(earliest) = earliest_first.next().await {
+///         let family = if earliest.handle() == second { "IPv6" } else { "IPv4" };
+///         output.push(format!("{family}: {}", earliest.await)); // it is done
+///     }
+///     output
 /// })?;
+/// assert_eq!(output, ["IPv6: connected to ::1", "IPv4: connected to 127.0.0.1"]);
+/// assert_eq!(event_loop.time(), Duration::from_secs(2));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
 ///

@@ -211,15 +211,19 @@ impl Runner {
     /// # Examples
     ///
     /// ```
-    /// use callsoon::Runner;
+    /// use std::time::Duration;
+    /// use callsoon::{Clock, EventLoop, Runner, sleep};
     ///
-    /// let mut runner = Runner::new();
-    /// let mut log = vec!["begin"];
-    /// runner.run(async {
-    ///     callsoon::yield_now().await;
-    ///     log.push("end"); // borrowed
-    /// })?;
-    /// assert_eq!(log, ["begin", "end"]);
+    /// async fn main(output: &mut Vec<&str>) {
+    ///     sleep(Duration::from_secs(1)).await;
+    ///     output.push("hello");
+    /// }
+    ///
+    /// let mut output = vec![];
+    /// let mut runner = Runner::with(EventLoop::builder().clock(Clock::Virtual));
+    /// runner.run(main(&mut output))?;
+    /// assert_eq!(output, ["hello"]);
+    /// assert_eq!(runner.get_loop()?.time(), Duration::from_secs(1));
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
     #[track_caller]

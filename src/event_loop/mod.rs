@@ -160,15 +160,21 @@ impl EventLoop {
     /// # Examples
     ///
     /// ```
-    /// use callsoon::{EventLoop, RunEnd};
+    /// use std::{cell::RefCell, rc::Rc};
+    /// use callsoon::{EventLoop, LoopHandle, RunEnd};
     ///
-    /// let event_loop = EventLoop::new();
-    /// let handle = event_loop.handle();
-    /// event_loop.call_soon(move || {
-    ///     println!("Hello World");
-    ///     handle.stop();
-    /// });
+    /// type Output = Rc<RefCell<Vec<&'static str>>>;
+    ///
+    /// fn hello_world(event_loop: LoopHandle, output: Output) {
+    ///     output.borrow_mut().push("Hello World");
+    ///     event_loop.stop();
+    /// }
+    ///
+    /// let (event_loop, output) = (EventLoop::new(), Output::default());
+    /// let (handle, printed) = (event_loop.handle(), output.clone());
+    /// event_loop.call_soon(move || hello_world(handle, printed));
     /// assert!(matches!(event_loop.run_forever(), RunEnd::Stopped));
+    /// assert_eq!(*output.borrow(), ["Hello World"]);
     /// ```
     #[track_caller]
     pub fn run_forever(&self) -> RunEnd {

@@ -43,18 +43,20 @@ use super::{Bond, BrokenBarrierError, Gate, Line, Passing};
 /// # Examples
 ///
 /// ```
-/// use callsoon::{Barrier, EventLoop, create_task};
+/// use callsoon::{Barrier, EventLoop, create_task, yield_now};
 ///
 /// let event_loop = EventLoop::new();
 /// event_loop.run_until_complete(async {
 ///     let barrier = Barrier::new(3);
-///     let others = [create_task(barrier.wait()), create_task(barrier.wait())];
-///     println!("main is ready: {barrier:?}");
-///     assert_eq!(barrier.wait().await, Ok(0));
-///     println!("all are there: {barrier:?}");
-///     for (index, other) in others.into_iter().enumerate() {
-///         assert_eq!(other.await, Ok(index + 1));
-///     }
+///     let shows = |state: &str| assert!(format!("{barrier:?}").starts_with(state));
+///     create_task(barrier.wait());
+///     create_task(barrier.wait());
+///     yield_now().await;
+///     shows("<Barrier [filling, waiters:2/3] created at ");
+///     assert_eq!(barrier.wait().await, Ok(2)); // the third to arrive, so it does not wait
+///     shows("<Barrier [draining, waiters:0/3] created at ");
+///     yield_now().await;
+///     shows("<Barrier [filling, waiters:0/3] created at ");
 /// })?;
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
@@ -136,7 +138,23 @@ impl Barrier {
     ///
     /// # Examples
     ///
-    /// See [`Barrier`].
+    /// One of them, and no matter which, cleans up after all:
+    ///
+    /// ```
+    /// use callsoon::{Barrier, gather, run};
+    ///
+    /// async fn party(barrier: Barrier) -> &'static str {
+    ///     match barrier.wait().await {
+    ///         Ok(0) => "cleaned up",
+    ///         Ok(_) => "went on",
+    ///         Err(_) => unreachable!("nobody breaks it"),
+    ///     }
+    /// }
+    ///
+    /// let barrier = Barrier::new(3);
+    /// let parties = run(async { gather([(); 3].map(|()| party(barrier.clone()))).await });
+    /// assert_eq!(parties, ["cleaned up", "went on", "went on"]);
+    /// ```
     #[track_caller]
     pub fn wait(&self) -> BarrierWait {
         BarrierWait {

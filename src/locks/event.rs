@@ -27,22 +27,26 @@ use super::{Bond, Gate, Line, Passing};
 /// # Examples
 ///
 /// ```
-/// use std::time::Duration;
+/// use std::{cell::RefCell, rc::Rc, time::Duration};
 /// use callsoon::{Clock, Event, EventLoop, create_task, sleep};
 ///
-/// async fn waiter(event: Event) -> &'static str {
-///     println!("waiting for it ...");
+/// type Output = Rc<RefCell<Vec<&'static str>>>;
+///
+/// async fn waiter(event: Event, output: Output) {
+///     output.borrow_mut().push("waiting for it ...");
 ///     event.wait().await;
-///     "... got it!"
+///     output.borrow_mut().push("... got it!");
 /// }
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
 /// event_loop.run_until_complete(async {
-///     let event = Event::new();
-///     let waiter = create_task(waiter(event.clone()));
+///     let (event, output) = (Event::new(), Output::default());
+///     let waiter = create_task(waiter(event.clone(), output.clone()));
 ///     sleep(Duration::from_secs(1)).await;
+///     assert_eq!(output.take(), ["waiting for it ..."]);
 ///     event.set();
-///     assert_eq!(waiter.await, "... got it!");
+///     waiter.await;
+///     assert_eq!(output.take(), ["... got it!"]);
 /// })?;
 /// # Ok::<(), callsoon::RunError>(())
 /// ```

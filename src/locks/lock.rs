@@ -54,6 +54,28 @@ use super::{Bond, Gate, Line, NotAcquiredError, Passing};
 ///     assert_eq!(*accounts.lock().await, [70, 130]);
 /// });
 /// ```
+///
+/// By a guard, and without one, for a piece of code:
+///
+/// ```
+/// use callsoon::{Lock, run};
+///
+/// run(async {
+///     let lock = Lock::new(());
+///
+///     // async with lock:
+///     {
+///         let _guard = lock.lock().await;
+///         assert!(lock.locked());
+///     }
+///
+///     // await lock.acquire(), and lock.release() in the end
+///     lock.acquire().await;
+///     assert!(lock.locked());
+///     lock.release()
+/// })?;
+/// # Ok::<(), callsoon::NotAcquiredError>(())
+/// ```
 pub struct Lock<T = ()> {
     shared: Rc<Shared<T>>,
 }

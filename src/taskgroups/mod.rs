@@ -173,7 +173,7 @@ impl<E: 'static> TaskGroup<E> {
     /// let output = Output::default();
     /// let jobs = [job(1, 1, output.clone()), job(2, 3, output.clone())];
     /// event_loop.run_until_complete(async {
-    ///     let _terminated = TaskGroup::run(async |group| {
+    ///     let ended = TaskGroup::run(async |group| {
     ///         for job in jobs {
     ///             group.create_task(job);
     ///         }
@@ -182,6 +182,7 @@ impl<E: 'static> TaskGroup<E> {
     ///         Ok(())
     ///     })
     ///     .await;
+    ///     assert!(matches!(ended.unwrap_err().errors(), [TerminateTaskGroup]));
     /// })?;
     /// assert_eq!(event_loop.time(), Duration::from_secs(2));
     /// assert_eq!(*output.borrow(), ["Task 1: start", "Task 2: start", "Task 1: done"]);

@@ -27,13 +27,43 @@ use crate::timeouts::timeout;
 ///
 /// # Examples
 ///
+/// A function that blocks, and a sleep beside it, which is not delayed:
+///
 /// ```
-/// let lines = callsoon::run(async {
-///     let read = callsoon::to_thread(|| std::fs::read_to_string("Cargo.toml"));
-///     read.await.map(|text| text.lines().count())
-/// });
+/// use std::{sync::mpsc, time::Duration};
+/// use callsoon::{Clock, EventLoop, gather, get_running_loop, sleep, to_thread};
+///
+/// type Output = mpsc::Sender<String>; // for any thread
+///
+/// fn blocking_io(output: Output) -> std::io::Result<usize> {
+///     output.send("start blocking_io".into()).expect("it is read below");
+///     let text = std::fs::read_to_string("Cargo.toml")?; // blocks this thread, and not the loop
+///     output.send("blocking_io complete".into()).expect("it is read below");
+///     Ok(text.lines().count())
+/// }
+///
+/// let print = |output: &Output, what| {
+///     let now = get_running_loop().time();
+///     output.send(format!("{what} at {now:?}")).expect("it is read below");
+/// };
+/// let (output, printed) = mpsc::channel();
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let lines = event_loop.run_until_complete(async move {
+///     print(&output, "started main");
+///     let for_thread = output.clone();
+///     let read = to_thread(move || blocking_io(for_thread));
+///     let (lines, ()) = gather((read, sleep(Duration::from_secs(1)))).await;
+///     print(&output, "finished main");
+///     lines
+/// })?;
 /// assert!(lines? > 10);
-/// # Ok::<(), std::io::Error>(())
+/// assert_eq!(printed.iter().collect::<Vec<_>>(), [
+///     "started main at 0ns",
+///     "start blocking_io",
+///     "blocking_io complete",
+///     "finished main at 1s",
+/// ]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[track_caller]
 pub fn to_thread<T, F>(function: F) -> OwnedFuture<T>

@@ -30,21 +30,22 @@ impl RemoteHandle {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use callsoon::{EventLoop, sleep};
+    /// use callsoon::{Clock, EventLoop, sleep};
     ///
-    /// let event_loop = EventLoop::new();
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
     /// let remote = event_loop.remote();
-    /// let worker = std::thread::spawn(move || {
+    /// let expected = remote.expect_work(); // or a loop on this clock would see that nobody comes
+    /// let in_thread = std::thread::spawn(move || {
     ///     let future = remote.run_coroutine_threadsafe(|| async {
-    ///         sleep(Duration::from_millis(1)).await;
-    ///         "slept"
+    ///         sleep(Duration::from_secs(1)).await;
+    ///         3
     ///     });
-    ///     let result = future.result(None);
-    ///     remote.stop();
-    ///     result
+    ///     drop(expected);
+    ///     future.result(Some(Duration::from_secs(60))) // blocks the thread, for so long at most
     /// });
-    /// event_loop.run_forever();
-    /// assert_eq!(worker.join().unwrap()?, "slept");
+    /// event_loop.run_forever(); // until nothing is left
+    /// assert_eq!(in_thread.join().unwrap()?, 3);
+    /// assert_eq!(event_loop.time(), Duration::from_secs(1));
     /// # Ok::<(), callsoon::concurrent::ResultError>(())
     /// ```
     #[track_caller]

@@ -59,25 +59,20 @@ pub(super) struct Deadline {
 ///
 /// ```
 /// use std::time::Duration;
-/// use callsoon::{Clock, EventLoop, Timeout, get_running_loop, sleep};
+/// use callsoon::{Clock, EventLoop, Timeout, TimeoutError, get_running_loop, sleep};
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
-/// event_loop.run_until_complete(async {
-///     // We do not know the timeout when starting, so we pass `None`.
-///     let limit = Timeout::new(None);
-///     let result = limit
-///         .run(async {
-///             // We know the timeout now, so we reschedule it.
-///             let new_deadline = get_running_loop().time() + Duration::from_secs(10);
-///             limit.reschedule(new_deadline)?;
-///             sleep(Duration::from_secs(3600)).await;
-///             Ok::<(), callsoon::TimeoutStateError>(())
-///         })
-///         .await;
-///     assert!(result.is_err());
-///     assert!(limit.expired());
-///     println!("Looks like we haven't finished on time.");
+/// let output = event_loop.run_until_complete(async {
+///     let limit = Timeout::new(None); // how long it may take turns out later
+///     let work = limit.run(async {
+///         let new_deadline = get_running_loop().time() + Duration::from_secs(10);
+///         limit.reschedule(new_deadline).expect("it runs");
+///         sleep(Duration::from_secs(3600)).await;
+///     });
+///     assert_eq!(work.await, Err(TimeoutError));
+///     if limit.expired() { "that was too late" } else { "just in time" }
 /// })?;
+/// assert_eq!(output, "that was too late");
 /// assert_eq!(event_loop.time(), Duration::from_secs(10));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```

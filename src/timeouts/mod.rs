@@ -61,11 +61,18 @@ use crate::event_loop::current;
 /// }
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
-/// event_loop.run_until_complete(async {
-///     let result = timeout(Duration::from_secs(10), long_running_task()).await;
-///     assert_eq!(result, Err(TimeoutError));
-///     println!("The long operation timed out, but we've handled it.");
+/// let output = event_loop.run_until_complete(async {
+///     let mut output = vec![];
+///     if let Err(TimeoutError) = timeout(Duration::from_secs(10), long_running_task()).await {
+///         output.push("it took too long, and that is dealt with");
+///     }
+///     output.push("this is printed in any case");
+///     output
 /// })?;
+/// assert_eq!(
+///     output,
+///     ["it took too long, and that is dealt with", "this is printed in any case"]
+/// );
 /// assert_eq!(event_loop.time(), Duration::from_secs(10));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
@@ -96,12 +103,39 @@ pub fn timeout<F: IntoFuture>(delay: impl Into<Option<Duration>>, work: F) -> Ti
 ///
 /// ```
 /// use std::time::Duration;
+/// use callsoon::{Clock, EventLoop, TimeoutError, get_running_loop, sleep, timeout_at};
+///
+/// async fn long_running_task() {
+///     sleep(Duration::from_secs(3600)).await;
+/// }
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let output = event_loop.run_until_complete(async {
+///     let deadline = get_running_loop().time() + Duration::from_secs(20);
+///     let mut output = vec![];
+///     if let Err(TimeoutError) = timeout_at(deadline, long_running_task()).await {
+///         output.push("it took too long, and that is dealt with");
+///     }
+///     output.push("this is printed in any case");
+///     output
+/// })?;
+/// assert_eq!(
+///     output,
+///     ["it took too long, and that is dealt with", "this is printed in any case"]
+/// );
+/// assert_eq!(event_loop.time(), Duration::from_secs(20));
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
+///
+/// Two steps share one deadline:
+///
+/// ```
+/// use std::time::Duration;
 /// use callsoon::{Clock, EventLoop, get_running_loop, sleep, timeout_at};
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
 /// event_loop.run_until_complete(async {
 ///     let deadline = get_running_loop().time() + Duration::from_secs(20);
-///     // Two steps share one deadline.
 ///     let first = timeout_at(deadline, sleep(Duration::from_secs(15))).await;
 ///     let second = timeout_at(deadline, sleep(Duration::from_secs(15))).await;
 ///     assert!(first.is_ok() && second.is_err());

@@ -39,17 +39,19 @@ use crate::futures::{AnyRef, State};
 /// use std::time::Duration;
 /// use callsoon::{Clock, EventLoop, TimeoutError, sleep, wait_for};
 ///
-/// async fn eternity() {
+/// async fn eternity() -> &'static str {
 ///     sleep(Duration::from_secs(3600)).await;
-///     println!("yay!");
+///     "yay!"
 /// }
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
-/// event_loop.run_until_complete(async {
-///     let result = wait_for(eternity(), Duration::from_secs(1)).await;
-///     assert_eq!(result, Err(TimeoutError));
-///     println!("timeout!");
+/// let output = event_loop.run_until_complete(async {
+///     match wait_for(eternity(), Duration::from_secs(1)).await {
+///         Ok(joy) => joy,
+///         Err(TimeoutError) => "timeout!",
+///     }
 /// })?;
+/// assert_eq!(output, "timeout!");
 /// assert_eq!(event_loop.time(), Duration::from_secs(1));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
