@@ -27,14 +27,11 @@ fn main() {
         .enable_time()
         .build()
         .expect("threads can be started");
-    let (remote, loop_thread) = start_loop();
+    let (remote, loop_thread) = start_loop(runtime.handle().clone());
     runtime.block_on(async {
         tokio_awaits_the_loop(&remote).await;
-
-        let tokio = Handle::current();
-        let submitted = remote.run_coroutine_threadsafe(|| the_loop_awaits_tokio(tokio));
+        let submitted = remote.run_coroutine_threadsafe(the_loop_awaits_tokio);
         submitted.await.expect("the loop is open");
-
         there_and_back(&remote).await;
     });
     remote.stop();
@@ -42,9 +39,11 @@ fn main() {
 }
 
 /// Starts a thread with a loop on it, and gives what the others need of that.
-fn start_loop() -> (RemoteHandle, JoinHandle<()>) {
+fn start_loop(tokio: Handle) -> (RemoteHandle, JoinHandle<()>) {
     let (send, receive) = mpsc::channel();
     let thread = thread::spawn(move || {
+        // What is tokio's asks for its runtime: timers and sockets do, and `tokio::spawn`.
+        let _inside = tokio.enter();
         let event_loop = EventLoop::new();
         send.send(event_loop.remote()).expect("somebody waits");
         event_loop.run_forever();
@@ -86,10 +85,10 @@ async fn tokio_awaits_the_loop(remote: &RemoteHandle) {
 }
 
 /// A coroutine of the loop awaits what tokio does. Tokio's wakers and the loop's do not mind each other.
-async fn the_loop_awaits_tokio(tokio: Handle) {
+async fn the_loop_awaits_tokio() {
     // A task. It is over when it has seen three ticks, so it cannot be done before the loop has gone on.
     let (tick, mut ticks) = unbounded_channel();
-    let counting = tokio.spawn(async move {
+    let counting = tokio::spawn(async move {
         let mut seen = 0;
         while ticks.recv().await.is_some() {
             seen += 1;
@@ -104,26 +103,22 @@ async fn the_loop_awaits_tokio(tokio: Handle) {
     let seen = counting.await.expect("it does not panic");
     println!("the loop awaits a task of tokio, which has seen it tick {seen} times");
 
-    // A timer. It wants to know its runtime when it is made; not when it is awaited.
-    let timer = {
-        let _inside = tokio.enter();
-        tokio::time::sleep(Duration::from_millis(10))
-    };
-    timer.await;
+    // A timer; a socket would be the same.
+    tokio::time::sleep(Duration::from_millis(10)).await;
     println!("the loop awaits a timer of tokio");
 
     // A channel.
     let (send, receive) = oneshot::channel();
-    tokio.spawn(async move { send.send("news") });
+    tokio::spawn(async move { send.send("news") });
     let news = receive.await.expect("the task sends it");
     println!("the loop awaits a channel of tokio, and gets {news}");
 }
 
 /// A task of tokio awaits the loop, which awaits tokio, which awaits the loop.
 async fn there_and_back(remote: &RemoteHandle) {
-    let (tokio, back) = (Handle::current(), remote.clone());
+    let back = remote.clone();
     let outer = remote.run_coroutine_threadsafe(move || async move {
-        let inner = tokio.spawn(async move { back.run_coroutine_threadsafe(|| add(0)).await });
+        let inner = tokio::spawn(async move { back.run_coroutine_threadsafe(|| add(0)).await });
         inner.await.expect("it does not panic")
     });
     let sum = outer.await.and_then(|inner| inner);

@@ -94,12 +94,13 @@
 //! | a generator's `send()`, `close()`, `yield` | [`Coroutine`], [`Yielder`] |
 //! | `loop.set_exception_handler()` and friends | [`LoopHandle::set_exception_handler`], [`ExceptionContext`] |
 //!
-//! # What is here, and what is not
+//! # What is here, and not
 //!
 //! The loop, futures, tasks, timers, cancellation, combinators, timeouts, task groups, locks, queues, embedding
 //! in a host's loop ([`EventLoop::run_once`]), thread pools and posting from threads, virtual time, and coroutines that
-//! are driven by hand. There are no sockets, files or processes: use a runtime that has them beside this one. Work that is
-//! to spread over all cores wants a multi-threaded executor.
+//! are driven by hand. There are no sockets, files or processes: use a runtime that has them, and
+//! [each awaits work of the other](guide::chapter_5_threads#beside-another-runtime). Work that is to spread over all
+//! cores wants a multi-threaded executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -37,7 +37,7 @@ use crate::timeouts::timeout;
 ///
 /// fn blocking_io(output: Output) -> std::io::Result<usize> {
 ///     output.send("start blocking_io".into()).expect("it is read below");
-///     let text = std::fs::read_to_string("Cargo.toml")?; // blocks this thread, and not the loop
+///     let text = std::fs::read_to_string("Cargo.toml")?; // blocks this thread only
 ///     output.send("blocking_io complete".into()).expect("it is read below");
 ///     Ok(text.lines().count())
 /// }
