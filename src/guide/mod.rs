@@ -16,7 +16,8 @@
 //! | [asyncio's manual, page by page](manual) | where each of its examples lives here |
 //!
 //! Who would rather see code: `cargo run --example hello_world`, then `callbacks_order`, `ping_pong` and
-//! `own_event_loop`. Who has a program to port: chapter 7, then 4.
+//! `own_event_loop`. Who has a program to port: chapter 7, then 4. Who has another runtime, or another loop,
+//! and wants to keep it: the end of chapter 5, and `cargo run --example with_tokio`.
 
 pub mod chapter_1_event_loop {
     #![doc = include_str!("1_event_loop.md")]
