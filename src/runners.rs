@@ -214,14 +214,14 @@ impl Runner {
     /// use std::time::Duration;
     /// use callsoon::{Clock, EventLoop, Runner, sleep};
     ///
-    /// async fn main(output: &mut Vec<&str>) {
+    /// async fn say_hello(output: &mut Vec<&str>) {
     ///     sleep(Duration::from_secs(1)).await;
     ///     output.push("hello");
     /// }
     ///
     /// let mut output = vec![];
     /// let mut runner = Runner::with(EventLoop::builder().clock(Clock::Virtual));
-    /// runner.run(main(&mut output))?;
+    /// runner.run(say_hello(&mut output))?;
     /// assert_eq!(output, ["hello"]);
     /// assert_eq!(runner.get_loop()?.time(), Duration::from_secs(1));
     /// # Ok::<(), callsoon::RunError>(())
