@@ -70,18 +70,18 @@ use crate::event_loop::LoopHandle;
 /// # Examples
 ///
 /// ```
-/// use std::time::Duration;
 /// use callsoon::{Clock, EventLoop, Future, sleep};
 ///
-/// async fn set_after(future: Future<&'static str>, delay: Duration, value: &'static str) {
-///     sleep(delay).await;
+/// async fn set_after(future: Future<&'static str>, seconds: u64, value: &'static str) {
+///     sleep(std::time::Duration::from_secs(seconds)).await;
 ///     future.set_result(value).expect("nobody else completes it");
 /// }
 ///
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
 /// let future = event_loop.create_future();
-/// event_loop.create_task(set_after(future.clone(), Duration::from_secs(1), "... world"));
-/// assert_eq!(event_loop.run_until_complete(&future)?, "... world");
+/// event_loop.create_task(set_after(future.clone(), 1, "... world"));
+/// let output = ["hello ...", event_loop.run_until_complete(&future)?];
+/// assert_eq!((output, event_loop.time().as_secs()), (["hello ...", "... world"], 1));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
 #[must_use = "a future does nothing by itself: await it, add a callback, or drop it"]
