@@ -279,7 +279,7 @@ impl<T: 'static> Shared<T> {
     }
 
     /// Does what was registered; says whether it could, for a closed loop refuses callbacks.
-    #[inline]
+    #[inline(always)]
     fn fire(&self, me: &FutureRef<T>, action: Action<T>) -> bool {
         let lp = &self.base.lp;
         match action {

@@ -197,7 +197,7 @@ impl TaskHead {
 
     /// The task's step polled a future with its own waker, under registration `id`; `fresh` if it did
     /// so for the first time.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn awaits(&self, lp: &LoopState, id: u64, future: AnyRef, fresh: bool) {
         if fresh {
             self.set(FRESH);
@@ -331,7 +331,7 @@ impl TaskHead {
     }
 
     /// A new step begins: what the one before it polled no longer counts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin_step(&self, lp: &Rc<LoopState>) {
         let flags = self.flags.get();
         let ended = QUEUED | FRESH | AWAITS | AWAITS_MORE;

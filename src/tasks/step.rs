@@ -304,6 +304,7 @@ impl LoopState {
     }
 
     /// Queues a step of a task; gives the task back if one is queued already or the task is over.
+    #[inline]
     pub(crate) fn schedule_step(&self, task: TaskRef) -> Option<TaskRef> {
         let head = task.head();
         if head.has(QUEUED | DONE) || self.is_closed() {
