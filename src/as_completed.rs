@@ -14,6 +14,7 @@ use futures_core::{FusedStream, Stream};
 
 use crate::errors::TimeoutError;
 use crate::event_loop::{LoopHandle, LoopState, Run, TimerHandle, current};
+use crate::futures::purpose::NextCompleted;
 use crate::futures::{
     AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
     distinct, retain,
@@ -451,7 +452,11 @@ impl Watch {
             if next.is_some() || expired.get() {
                 return Poll::Ready(next);
             }
-            let getter = Future::new(Promise::create(lp, self.completions.site));
+            let getter = Future::new(Promise::create_for(
+                NextCompleted,
+                lp,
+                self.completions.site,
+            ));
             self.completions.getter.set(Some(getter.clone()));
             self.getter = Some(getter);
         }
@@ -506,6 +511,13 @@ impl Listener for Completions {
     fn told(&self, id: u64, _future: &dyn AnyFuture) -> bool {
         self.told.add(id);
         true
+    }
+
+    fn on_behalf(&self) -> Option<AnyRef> {
+        let getter = self.getter.take()?;
+        let any = getter.any();
+        self.getter.set(Some(getter));
+        Some(any)
     }
 }
 

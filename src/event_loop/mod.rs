@@ -16,6 +16,7 @@ mod loop_models;
 mod mailbox;
 #[cfg(all(test, loom))]
 mod mailbox_models;
+mod planned;
 mod ready;
 mod remote;
 mod state;

@@ -36,6 +36,10 @@ impl ReadyQueue {
         self.next.extend(entries);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.next.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.next.is_empty()
     }

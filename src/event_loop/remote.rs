@@ -95,7 +95,7 @@ impl Remote {
 /// ```
 #[derive(Clone)]
 pub struct RemoteHandle {
-    pub(super) remote: Arc<Remote>,
+    pub(crate) remote: Arc<Remote>,
 }
 
 impl RemoteHandle {

@@ -196,7 +196,19 @@ impl LoopState {
 
     #[track_caller]
     pub(crate) fn call_at<F: FnOnce() + 'static>(&self, when: Nanos, callback: F) -> TimerRef {
-        let timer = Timer::create(Location::caller(), when, callback);
+        self.call_at_for(Location::caller(), when, callback)
+    }
+
+    /// The same on behalf of what was created at `site`.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn call_at_for<F: FnOnce() + 'static>(
+        &self,
+        site: &'static Location<'static>,
+        when: Nanos,
+        callback: F,
+    ) -> TimerRef {
+        let timer = Timer::create(site, when, callback);
         if self.accepts() {
             self.arm(timer.clone());
         }

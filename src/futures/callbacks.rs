@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::{Future, ListenerRef};
+use super::{AnyRef, Future, ListenerRef};
 use crate::event_loop::{CallHead, LoopState, Run, pin_in_place};
 use crate::tasks::{Stepper, TaskRef};
 
@@ -200,6 +200,27 @@ impl<T> Callbacks<T> {
             Self::One(action) => action.is_call(),
             Self::Many(list) => list.has_call(),
         }
+    }
+
+    /// How many done-callbacks there are, and what those stand for that are listeners.
+    pub(super) fn listeners(&self) -> (usize, Vec<AnyRef>) {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(action) => (Some(action), None),
+            Self::Many(list) => (None, Some(&list.items)),
+        };
+        let many = many.into_iter().flatten();
+        let actions = one
+            .into_iter()
+            .chain(many.filter_map(|(_, action)| action.as_ref()));
+        let (mut count, mut futures) = (0, Vec::new());
+        for action in actions.filter(|action| action.is_call()) {
+            count += 1;
+            if let Action::Tell(_, listener) = action {
+                futures.extend(listener.on_behalf());
+            }
+        }
+        (count, futures)
     }
 
     pub(super) fn len(&self) -> usize {

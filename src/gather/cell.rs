@@ -18,11 +18,13 @@ use super::group::{Child, Children, TryChildren};
 use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
 use crate::event_loop::{ExceptionContext, LoopHandle, LoopState, Run};
+use crate::futures::purpose::Nature;
 use crate::futures::{
     AnyFuture, AnyRef, Failure, Future, FutureCore, FutureRef, Inner, Listener, Members,
     OwnedFuture, Shared, State, Takers, Told, any_accepts, as_shared, assert_same_loop, flat_drop,
     looked_at,
 };
+use crate::snapshot::AwaitedKind;
 use crate::tasks::{Payload, Stepper};
 
 /// What becomes of the children's results.
@@ -370,6 +372,14 @@ where
 
     fn accepts_cancel(&self) -> bool {
         self.shared.is_pending() && (self.looking.get() && self.left.get() > 0 || any_accepts(self))
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::of(AwaitedKind::Gather)
+    }
+
+    fn inside(&self) -> Vec<AnyRef> {
+        (0..).map_while(|index| self.member(index)).collect()
     }
 
     fn members(&self) -> Option<&dyn Members> {

@@ -18,7 +18,9 @@ use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{ExceptionContext, LoopState, Run};
+use crate::futures::purpose::Nature;
 use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
+use crate::snapshot::AwaitedKind;
 
 pub(crate) type TaskRef = Pin<Rc<dyn AnyTask>>;
 /// What a panic carries.
@@ -321,6 +323,10 @@ where
 
     fn accepts_cancel(&self) -> bool {
         !self.head.has(DONE)
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::of(AwaitedKind::Task)
     }
 
     fn task(&self) -> Option<&TaskHead> {

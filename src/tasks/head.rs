@@ -26,6 +26,7 @@ use super::waker::StepWaker;
 use crate::cancellation::{CancelledError, Scope, ScopeId};
 use crate::event_loop::LoopState;
 use crate::futures::AnyRef;
+use crate::snapshot::TaskState;
 
 /// A set of flags.
 pub(super) type Flags = u16;
@@ -190,6 +191,19 @@ impl TaskHead {
 
     pub(super) fn set_name(&self, name: Rc<str>) {
         self.rare(|rare| rare.name = Some(name));
+    }
+
+    /// What it does, for a snapshot.
+    pub(crate) fn doing(&self) -> TaskState {
+        if self.has(RUNNING) {
+            TaskState::Running
+        } else if !self.has(QUEUED) {
+            TaskState::Waiting
+        } else if self.has(STARTED) {
+            TaskState::Ready
+        } else {
+            TaskState::New
+        }
     }
 
     // ---- what it awaits

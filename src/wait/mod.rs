@@ -16,6 +16,7 @@ use futures_core::FusedFuture;
 pub use self::waitable::{Waitable, Waited};
 
 use crate::event_loop::{LoopState, Run, TimerHandle, current};
+use crate::futures::purpose::EndOfWait;
 use crate::futures::{
     AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
     distinct, retain,
@@ -254,7 +255,7 @@ impl<T: 'static> New<T> {
     /// Arms the timer, and listens to the futures.
     fn begin(self) -> Waiting<T> {
         let lp = self.futures[0].base().lp.clone();
-        let waiter = Future::new(Promise::create(&lp, self.site));
+        let waiter = Future::new(Promise::create_for(EndOfWait, &lp, self.site));
         let timer = self.timeout.map(|timeout| {
             let waiter = waiter.clone();
             let timer = lp.call_at(lp.after(timeout), move || release(&waiter));
@@ -337,6 +338,10 @@ impl<T: 'static> Listener for WaitListener<T> {
     fn told(&self, id: u64, _future: &dyn AnyFuture) -> bool {
         self.told.add(id);
         true
+    }
+
+    fn on_behalf(&self) -> Option<AnyRef> {
+        Some(self.waiter.any())
     }
 }
 

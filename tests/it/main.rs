@@ -38,6 +38,7 @@ mod scopes;
 mod scopes_moved;
 mod semaphores;
 mod shield;
+mod snapshot;
 mod taskgroup_ends;
 mod taskgroups;
 mod tasks;
