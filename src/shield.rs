@@ -10,11 +10,12 @@ use std::rc::Rc;
 
 use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
-use crate::event_loop::{Awaitable, Awaited, LoopHandle, LoopState, Run};
+use crate::event_loop::{About, Awaitable, Awaited, LoopHandle, LoopState, Run};
 use crate::futures::{
     AnyFuture, Failure, Future, FutureCore, FutureRef, Inner, Listener, OwnedFuture, Shared, State,
     as_shared, flat_drop, looked_at,
 };
+use crate::observe::EntryKind;
 use crate::tasks::{Payload, Stepper};
 
 /// Awaits something without cancelling it when the awaiting task is cancelled.
@@ -170,8 +171,8 @@ impl<T: 'static> Run for ShieldCell<T> {
         self.complete();
     }
 
-    fn what(&self) -> String {
-        format!("shield created at {}", self.shared.base.site)
+    fn about(&self) -> About {
+        About::at(EntryKind::Shield, self.shared.base.site)
     }
 }
 
