@@ -13,12 +13,13 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 
 use crate::errors::TimeoutError;
-use crate::event_loop::{LoopHandle, LoopState, Run, TimerHandle, current};
+use crate::event_loop::{About, LoopHandle, LoopState, Run, TimerHandle, current};
 use crate::futures::purpose::NextCompleted;
 use crate::futures::{
     AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
     distinct, retain,
 };
+use crate::observe::EntryKind;
 use crate::tasks::{Stepper, Task};
 use crate::wait::Waitable;
 
@@ -536,7 +537,7 @@ impl Run for Completions {
         self.wake();
     }
 
-    fn what(&self) -> String {
-        format!("as_completed() called at {}", self.site)
+    fn about(&self) -> About {
+        About::at(EntryKind::AsCompleted, self.site)
     }
 }

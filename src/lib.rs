@@ -117,6 +117,7 @@ mod gather;
 pub mod guide;
 mod ids;
 pub mod locks;
+pub mod observe;
 pub mod queues;
 mod runners;
 mod shield;

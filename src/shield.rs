@@ -10,12 +10,13 @@ use std::rc::Rc;
 
 use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
-use crate::event_loop::{Awaitable, Awaited, LoopHandle, LoopState, Run};
+use crate::event_loop::{About, Awaitable, Awaited, LoopHandle, LoopState, Run};
 use crate::futures::purpose::Nature;
 use crate::futures::{
     AnyFuture, AnyRef, Failure, Future, FutureCore, FutureRef, Inner, Listener, OwnedFuture,
     Shared, State, as_shared, flat_drop, looked_at,
 };
+use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
 use crate::tasks::{Payload, Stepper};
 
@@ -172,8 +173,8 @@ impl<T: 'static> Run for ShieldCell<T> {
         self.complete();
     }
 
-    fn what(&self) -> String {
-        format!("shield created at {}", self.shared.base.site)
+    fn about(&self) -> About {
+        About::at(EntryKind::Shield, self.shared.base.site)
     }
 }
 

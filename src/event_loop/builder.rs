@@ -79,7 +79,7 @@ impl Builder {
     #[track_caller]
     pub fn build(self) -> EventLoop {
         let lp = LoopState::new(self.clock, Location::caller());
-        lp.debug.set(self.debug);
+        lp.set_debug(self.debug);
         EventLoop {
             handle: LoopHandle { lp },
         }

@@ -16,6 +16,7 @@ mod loop_models;
 mod mailbox;
 #[cfg(all(test, loom))]
 mod mailbox_models;
+mod observe;
 mod planned;
 mod ready;
 mod remote;
@@ -47,6 +48,7 @@ pub(crate) use self::handles::CallHead;
 pub(crate) use self::iteration::Patience;
 #[cfg(all(test, loom))]
 pub(crate) use self::mailbox::Mailbox;
+pub(crate) use self::observe::{About, Observer, Source, TaskMark, Ticket, TimerKey};
 pub(crate) use self::ready::{Run, pin_in_place};
 pub(crate) use self::remote::{Posted, Remote};
 pub(crate) use self::state::LoopState;

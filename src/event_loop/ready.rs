@@ -7,8 +7,10 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use super::observe::About;
 use super::remote::Posted;
 use super::state::LoopState;
+use crate::observe::EntryKind;
 use crate::tasks::Stepper;
 
 /// An entry of the ready queue.
@@ -36,12 +38,12 @@ impl ReadyQueue {
         self.next.extend(entries);
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.next.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.next.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.next.len()
     }
 
     /// The entry, if there is just one: callbacks and tasks that cause each other have a turn each.
@@ -80,8 +82,8 @@ pub(crate) trait Run {
     /// Runs it. A panic of user code comes out of it.
     fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, stepper: &mut Stepper<'_>);
 
-    /// What it is, for reports.
-    fn what(&self) -> String;
+    /// What it is, for those who observe the loop.
+    fn about(&self) -> About;
 
     /// Drops the closure that will not be called, because the loop closes.
     fn discard(&self) {}
@@ -106,8 +108,12 @@ impl Run for NextMail {
         }
     }
 
-    fn what(&self) -> String {
-        "callback posted by another thread".to_owned()
+    fn about(&self) -> About {
+        About {
+            kind: EntryKind::Posted,
+            site: None,
+            task: None,
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::{AnyRef, Future, ListenerRef};
-use crate::event_loop::{CallHead, LoopState, Run, pin_in_place};
+use crate::event_loop::{About, CallHead, LoopState, Run, pin_in_place};
+use crate::observe::EntryKind;
 use crate::tasks::{Stepper, TaskRef};
 
 /// The id of a registration. 48 bits, so that it fits beside an action's tag; a loop that registers
@@ -94,8 +95,8 @@ impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
         }
     }
 
-    fn what(&self) -> String {
-        self.head.what()
+    fn about(&self) -> About {
+        self.head.about(EntryKind::DoneCallback)
     }
 
     fn discard(&self) {

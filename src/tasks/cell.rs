@@ -17,9 +17,10 @@ use super::head::{DONE, MUST, QUEUED, RAISED, RUNNING, TaskHead};
 use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
-use crate::event_loop::{ExceptionContext, LoopState, Run};
+use crate::event_loop::{About, ExceptionContext, LoopState, Run};
 use crate::futures::purpose::Nature;
 use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
+use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
 
 pub(crate) type TaskRef = Pin<Rc<dyn AnyTask>>;
@@ -161,6 +162,7 @@ where
         site: &'static Location<'static>,
         start: Start,
     ) -> Pin<Rc<Self>> {
+        let named = name.is_some();
         let task = Rc::pin(Self {
             shared: Shared::new(lp, site),
             head: TaskHead::new(name),
@@ -173,6 +175,9 @@ where
             let slot = lp.tasks.borrow_mut().insert(task.clone());
             task.head.slot.set(slot);
             task.head.set(QUEUED);
+            if named {
+                task.head.tell_name(lp);
+            }
             match start {
                 Start::Eager if lp.runs_here() => lp.step_now(task.clone()),
                 _ => lp.push(task.clone()),
@@ -239,7 +244,9 @@ where
         if let Err(payload) = dropped {
             lp.guard("drop of a coroutine", site, || resume_unwind(payload));
         }
+        let mark = self.head.mark();
         self.finish(lp, Inner::Cancelled(why));
+        lp.tell_task_over(mark);
     }
 
     /// The task is over: the loop lets go of it, and whoever waits for it hears of it.
@@ -382,9 +389,11 @@ where
         }
     }
 
-    fn what(&self) -> String {
-        let name = self.head.name();
-        format!("step of task '{name}' created at {}", self.shared.base.site)
+    fn about(&self) -> About {
+        About {
+            task: Some(self.head.mark()),
+            ..About::at(EntryKind::Step, self.shared.base.site)
+        }
     }
 }
 

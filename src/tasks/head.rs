@@ -24,7 +24,7 @@ use std::rc::Rc;
 use super::open_scopes::OpenScopes;
 use super::waker::StepWaker;
 use crate::cancellation::{CancelledError, Scope, ScopeId};
-use crate::event_loop::LoopState;
+use crate::event_loop::{LoopState, TaskMark};
 use crate::futures::AnyRef;
 use crate::snapshot::TaskState;
 
@@ -145,6 +145,14 @@ impl TaskHead {
         u64::from(self.slot.get()) << 32 | (self.id & u64::from(u32::MAX))
     }
 
+    /// What it is for those who only look at it.
+    pub(super) fn mark(&self) -> TaskMark {
+        TaskMark {
+            id: self.id,
+            key: self.key(),
+        }
+    }
+
     pub(super) fn has(&self, flags: Flags) -> bool {
         self.flags.get() & flags != 0
     }
@@ -204,6 +212,12 @@ impl TaskHead {
         } else {
             TaskState::New
         }
+    }
+
+    /// Tells those who observe the loop that it has got a name.
+    #[cold]
+    pub(super) fn tell_name(&self, lp: &LoopState) {
+        lp.tell_task_named(self.id, &self.name());
     }
 
     // ---- what it awaits

@@ -15,12 +15,13 @@ use futures_core::FusedFuture;
 
 pub use self::waitable::{Waitable, Waited};
 
-use crate::event_loop::{LoopState, Run, TimerHandle, current};
+use crate::event_loop::{About, LoopState, Run, TimerHandle, current};
 use crate::futures::purpose::EndOfWait;
 use crate::futures::{
     AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
     distinct, retain,
 };
+use crate::observe::EntryKind;
 use crate::tasks::{Payload, Stepper};
 
 /// What [`wait`] waits for.
@@ -358,8 +359,8 @@ impl<T: 'static> Run for WaitListener<T> {
         }
     }
 
-    fn what(&self) -> String {
-        format!("wait() called at {}", self.site)
+    fn about(&self) -> About {
+        About::at(EntryKind::Wait, self.site)
     }
 }
 
