@@ -90,6 +90,7 @@
 //! | `concurrent.futures.Future`, `ThreadPoolExecutor`, `Executor` | [`concurrent::Future`], [`concurrent::ThreadPoolExecutor`], [`concurrent::Executor`] |
 //! | `loop.run_in_executor()`, `set_default_executor()`, `shutdown_default_executor()` | [`LoopHandle::run_in_executor`], [`LoopHandle::set_default_executor`], [`LoopHandle::shutdown_default_executor`] |
 //! | `to_thread()`, `wrap_future()`, `run_coroutine_threadsafe()` | [`to_thread`], [`wrap_future`], [`RemoteHandle::run_coroutine_threadsafe`] |
+//! | `unittest.IsolatedAsyncioTestCase` | [`testing::run`], [`testing::explore`] |
 //! | `capture_call_graph()`, `python -m asyncio pstree` | [`LoopHandle::snapshot`], [`RemoteHandle::snapshot`] |
 //! | `eager_task_factory` | [`TaskBuilder::eager_start`] |
 //! | a generator's `send()`, `close()`, `yield` | [`Coroutine`], [`Yielder`] |
@@ -125,6 +126,7 @@ pub mod snapshot;
 mod sync;
 mod taskgroups;
 mod tasks;
+pub mod testing;
 mod threads;
 mod timeouts;
 mod wait;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::clock::{Nanos, to_nanos};
 use super::observe::About;
+use super::order::Lane;
 use super::ready::{Run, pin_in_place};
 use super::state::LoopState;
 use crate::observe::EntryKind;
@@ -120,6 +121,10 @@ impl<F: FnOnce()> Run for Soon<F> {
         if let Some(closure) = self.head.start(lp, &self.closure) {
             closure();
         }
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::Callbacks
     }
 
     fn about(&self) -> About {
@@ -291,6 +296,10 @@ impl<F: FnOnce()> Run for Timer<F> {
         } else if let Some(closure) = self.head.start(lp, &self.closure) {
             closure();
         }
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::Timers(self.timer.when.get())
     }
 
     fn about(&self) -> About {

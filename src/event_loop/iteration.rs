@@ -89,8 +89,8 @@ impl LoopState {
     ///
     /// 1. wait, if nothing is ready;
     /// 2. take in what other threads posted and the timers that are due, in this order;
-    /// 3. run what is ready at this point, first in, first out; what it schedules is for the next
-    ///    turn.
+    /// 3. run what is ready at this point, first in, first out, unless the loop has another
+    ///    [`Order`](super::Order); what it schedules is for the next turn.
     #[inline(always)]
     pub(crate) fn turn(self: &Rc<Self>, patience: Patience, stepper: &mut Stepper<'_>) -> Turn {
         self.turns.set(self.turns.get() + 1);
@@ -278,6 +278,10 @@ impl LoopState {
             return 1;
         }
         let mut batch = ready.take();
+        if ready.shuffles() {
+            let order = ready.shuffle(&mut batch);
+            self.observers.reordered(&order);
+        }
         drop(ready);
         let count = batch.len();
         self.run_batch(&mut batch.drain(..), stepper);
@@ -285,7 +289,7 @@ impl LoopState {
         count
     }
 
-    /// Runs each entry, first in, first out.
+    /// Runs each entry, in order.
     #[inline]
     fn run_batch(
         self: &Rc<Self>,

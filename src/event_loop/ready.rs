@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use super::observe::About;
+use super::order::{Lane, Order, Shuffler};
 use super::remote::Posted;
 use super::state::LoopState;
 use crate::observe::EntryKind;
@@ -26,6 +27,8 @@ pub(super) struct ReadyQueue {
     next: Vec<Ready>,
     /// Empty but for its capacity.
     spare: Vec<Ready>,
+    /// There is none in a loop that is first in, first out.
+    shuffler: Option<Box<Shuffler>>,
 }
 
 impl ReadyQueue {
@@ -62,6 +65,31 @@ impl ReadyQueue {
         mem::replace(&mut self.next, mem::take(&mut self.spare))
     }
 
+    /// From now on batches are run in this order.
+    pub(super) fn set_order(&mut self, order: Order) {
+        self.shuffler = Shuffler::of(order).map(Box::new);
+    }
+
+    /// Whether a batch is to be put in another order.
+    #[inline]
+    pub(super) fn shuffles(&self) -> bool {
+        self.shuffler.is_some()
+    }
+
+    /// Puts a batch in another order; what comes at `i` then came at `order[i]`.
+    #[cold]
+    pub(super) fn shuffle(&mut self, batch: &mut Vec<Ready>) -> Vec<usize> {
+        let Some(shuffler) = &mut self.shuffler else {
+            return (0..batch.len()).collect();
+        };
+        let lanes: Vec<_> = batch.iter().map(|entry| entry.lane()).collect();
+        let order = shuffler.order(&lanes);
+        let mut entries: Vec<_> = batch.drain(..).map(Some).collect();
+        let entries = order.iter().map(|&from| entries[from].take());
+        batch.extend(entries.map(|entry| entry.expect("an order has each place once")));
+        order
+    }
+
     /// Takes back what `take` gave, with nothing in it.
     #[inline]
     pub(super) fn give_back(&mut self, mut emptied: Vec<Ready>) {
@@ -85,6 +113,11 @@ pub(crate) trait Run {
     /// What it is, for those who observe the loop.
     fn about(&self) -> About;
 
+    /// What it keeps its order with in a shuffled batch; nothing but itself, unless it says so.
+    fn lane(&self) -> Lane {
+        Lane::of(self)
+    }
+
     /// Drops the closure that will not be called, because the loop closes.
     fn discard(&self) {}
 }
@@ -106,6 +139,10 @@ impl Run for NextMail {
             }
             None => {}
         }
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::Callbacks
     }
 
     fn about(&self) -> About {

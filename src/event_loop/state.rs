@@ -284,7 +284,7 @@ impl LoopState {
     }
 
     /// Has the run that is going on, or the next one, return after a turn.
-    pub(super) fn request_stop(&self) {
+    pub(crate) fn request_stop(&self) {
         self.telling_host(|| self.stopping.set(true));
     }
 

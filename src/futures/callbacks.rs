@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::{AnyRef, Future, ListenerRef};
-use crate::event_loop::{About, CallHead, LoopState, Run, pin_in_place};
+use crate::event_loop::{About, CallHead, Lane, LoopState, Run, pin_in_place};
 use crate::observe::EntryKind;
 use crate::tasks::{Stepper, TaskRef};
 
@@ -93,6 +93,13 @@ impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
         if let (Some(closure), Some(future)) = (closure, self.future.take()) {
             closure(&future);
         }
+    }
+
+    fn lane(&self) -> Lane {
+        let future = self.future.take();
+        let lane = future.as_ref().map(|future| Lane::of(future.core().base()));
+        self.future.set(future);
+        lane.unwrap_or_else(|| Lane::of(self))
     }
 
     fn about(&self) -> About {

@@ -42,6 +42,7 @@ mod snapshot;
 mod taskgroup_ends;
 mod taskgroups;
 mod tasks;
+mod testing;
 mod timeouts;
 mod types;
 mod untyped;
