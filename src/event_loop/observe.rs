@@ -160,7 +160,10 @@ impl Observers {
 
     /// This turn's batch, which has yet to run, was put in another order: what comes at `i` now came at
     /// `order[i]`.
-    #[allow(dead_code, reason = "the queue keeps its order unless a test shuffles it")]
+    #[allow(
+        dead_code,
+        reason = "the queue keeps its order unless a test shuffles it"
+    )]
     pub(super) fn reordered(&self, order: &[usize]) {
         if !self.hears.get() {
             return;

@@ -212,7 +212,7 @@ impl Sleep {
             Until::Delay(delay) => lp.after(delay),
             Until::Instant(when) => to_nanos(when),
         };
-        let timer = lp.call_at(when, move || {
+        let timer = lp.call_at_for(site, when, move || {
             // It may have been cancelled while the timer was on its way through the queue.
             let _ = resolve.set_result(());
         });

@@ -30,6 +30,7 @@ mod locks;
 mod panics;
 mod properties;
 mod queues;
+mod recording;
 mod reentrancy;
 mod remote;
 mod runners;
