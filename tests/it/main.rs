@@ -48,3 +48,4 @@ mod untyped;
 mod wait;
 mod wait_for;
 mod waiting;
+mod watchdog;
