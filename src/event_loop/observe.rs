@@ -306,27 +306,6 @@ impl LoopState {
         })
     }
 
-    /// What an entry is, in words. It has not run yet.
-    pub(crate) fn words(&self, about: &About) -> String {
-        use EntryKind::*;
-        let created = match about.kind {
-            Step => {
-                let name = about.task.and_then(|task| self.name_of(task));
-                format!("step of task '{}' created", name.unwrap_or_default())
-            }
-            Callback | Timer | DoneCallback => "callback created".to_owned(),
-            Gather => "gather created".to_owned(),
-            Shield => "shield created".to_owned(),
-            Wait => "wait() called".to_owned(),
-            AsCompleted => "as_completed() called".to_owned(),
-            Posted => "callback posted by another thread".to_owned(),
-        };
-        match about.site {
-            Some(site) => format!("{created} at {site}"),
-            None => created,
-        }
-    }
-
     /// The name of a task that is not over.
     pub(crate) fn name_of(&self, task: TaskMark) -> Option<String> {
         self.with_task(task.key, |head| head.name())

@@ -230,7 +230,7 @@ impl LoopState {
     ) -> TimerRef {
         let timer: TimerRef = Timer::create(site, when, callback);
         if self.accepts() {
-            self.arm(&timer);
+            self.planning(&timer, |timers| timers.arm(timer.clone()));
         }
         timer
     }
@@ -250,10 +250,7 @@ impl LoopState {
     ) -> TimerRef {
         let timer: TimerRef = Timer::create(site, when, callback);
         if self.accepts() {
-            self.telling_host(|| self.timers.borrow_mut().arm_at(place, timer.clone()));
-            if self.observers.hear_schedules() {
-                self.tell_planned(&timer);
-            }
+            self.planning(&timer, |timers| timers.arm_at(place, timer.clone()));
         }
         timer
     }
@@ -263,21 +260,18 @@ impl LoopState {
         self.time.now().saturating_add(to_nanos(delay))
     }
 
-    fn arm(&self, timer: &TimerRef) {
-        self.telling_host(|| self.timers.borrow_mut().arm(timer.clone()));
-        if self.observers.hear_schedules() {
-            self.tell_planned(timer);
-        }
-    }
-
     /// Moves a timer's deadline.
     pub(super) fn rearm(&self, timer: &TimerRef, when: Nanos) {
-        self.telling_host(|| {
-            let mut timers = self.timers.borrow_mut();
+        self.planning(timer, |timers| {
             timers.disarm(timer);
             timer.timer().when.set(when);
             timers.arm(timer.clone());
         });
+    }
+
+    /// Arms a timer, as `arm` does, and tells those who want to know.
+    fn planning(&self, timer: &TimerRef, arm: impl FnOnce(&mut Timers)) {
+        self.telling_host(|| arm(&mut self.timers.borrow_mut()));
         if self.observers.hear_schedules() {
             self.tell_planned(timer);
         }

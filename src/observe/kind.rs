@@ -1,6 +1,7 @@
 //! [`EntryKind`]: what can run in a turn.
 
 use std::fmt;
+use std::panic::Location;
 
 /// What an entry of the ready queue is.
 ///
@@ -50,5 +51,27 @@ impl fmt::Display for EntryKind {
             Self::AsCompleted => "as_completed()",
             Self::Posted => "posted",
         })
+    }
+}
+
+/// What an entry is, in words; of a step, with the task's name.
+pub(crate) fn words(
+    kind: EntryKind,
+    name: Option<&str>,
+    site: Option<&'static Location<'static>>,
+) -> String {
+    use EntryKind::*;
+    let created = match kind {
+        Step => format!("step of task '{}' created", name.unwrap_or_default()),
+        Callback | Timer | DoneCallback => "callback created".to_owned(),
+        Gather => "gather created".to_owned(),
+        Shield => "shield created".to_owned(),
+        Wait => "wait() called".to_owned(),
+        AsCompleted => "as_completed() called".to_owned(),
+        Posted => "callback posted by another thread".to_owned(),
+    };
+    match site {
+        Some(site) => format!("{created} at {site}"),
+        None => created,
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::kind::words;
 use crate::event_loop::{About, LoopState, Nanos, Observer, Ticket};
 
 /// Reports entries that take `slow_callback_duration` or longer.
@@ -15,7 +16,8 @@ pub(crate) struct SlowCallbacks {
 
 impl Observer for SlowCallbacks {
     fn begins(&self, lp: &LoopState, _ticket: Option<Ticket>, about: &About) {
-        let what = lp.words(about);
+        let name = about.task.and_then(|task| lp.name_of(task));
+        let what = words(about.kind, name.as_deref(), about.site);
         self.running.borrow_mut().push((what, lp.time.now()));
     }
 

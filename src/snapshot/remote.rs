@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Snapshot;
 use crate::event_loop::{Posted, RemoteHandle, current};
+use crate::observe::Stall;
 
 /// Why another thread got no [`Snapshot`].
 ///
@@ -34,14 +35,62 @@ pub enum SnapshotError {
 
 /// What a loop is busy with, as far as that is known on another thread.
 ///
+/// A loop tells other threads what it runs only while a [`Watchdog`](crate::observe::Watchdog) watches it:
+/// [`LoopHandle::watch`](crate::LoopHandle::watch). Otherwise each callback would cost more.
+///
 /// *From asyncio:* nothing.
 ///
 /// # Examples
 ///
-/// See [`RemoteHandle::snapshot`].
+/// ```
+/// use std::sync::mpsc;
+/// use std::time::Duration;
+/// use callsoon::{EventLoop, SnapshotError};
+///
+/// let event_loop = EventLoop::new();
+/// let (remote, handle) = (event_loop.remote(), event_loop.handle());
+/// let watchdog = event_loop.watch(Duration::from_secs(1));
+/// let (begins, has_begun) = mpsc::channel();
+/// let (ends, may_end) = mpsc::channel::<()>();
+/// let stuck = event_loop.call_soon(move || {
+///     begins.send(()).unwrap();
+///     let _ = may_end.recv(); // blocks the loop
+///     handle.stop();
+/// });
+/// let monitor = std::thread::spawn(move || {
+///     has_begun.recv().unwrap();
+///     let seen = remote.snapshot(Duration::from_millis(1));
+///     drop(ends);
+///     seen
+/// });
+/// event_loop.run_forever();
+/// let Err(SnapshotError::Busy(busy)) = monitor.join().unwrap() else { unreachable!() };
+/// let stall = busy.stall().expect("somebody watches");
+/// assert_eq!(stall.created_at(), Some(stuck.created_at()));
+/// assert!(busy.to_string().contains(": callback created at "));
+/// drop(watchdog);
+/// ```
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct BusyLoop {}
+pub struct BusyLoop {
+    stall: Option<Stall>,
+    watched: bool,
+}
+
+impl BusyLoop {
+    /// Gives what runs, since when, and where that was created. `None` if nobody watches the loop, and if
+    /// nothing runs: the loop is between two runs, or about to answer.
+    ///
+    /// How long it has been running is known as well as the watchdog looks: a quarter of its threshold.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// See [`BusyLoop`].
+    pub fn stall(&self) -> Option<&Stall> {
+        self.stall.as_ref()
+    }
+}
 
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +105,12 @@ impl std::error::Error for SnapshotError {}
 
 impl fmt::Display for BusyLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("event loop did not answer in time")
+        f.write_str("event loop did not answer in time: ")?;
+        match &self.stall {
+            Some(stall) => stall.fmt(f),
+            None if self.watched => f.write_str("it runs nothing"),
+            None => f.write_str("no watchdog tells what it runs"),
+        }
     }
 }
 
@@ -72,7 +126,8 @@ impl RemoteHandle {
     /// # Errors
     ///
     /// * [`SnapshotError::Closed`] if the loop is closed, now or meanwhile;
-    /// * [`SnapshotError::Busy`] if it does not answer in time. No other error.
+    /// * [`SnapshotError::Busy`] if it does not answer in time, with what it runs if that is known. No
+    ///   other error.
     ///
     /// # Examples
     ///
@@ -115,7 +170,13 @@ impl RemoteHandle {
         drop(asker);
         received.map_err(|why| match why {
             RecvTimeoutError::Disconnected => SnapshotError::Closed,
-            RecvTimeoutError::Timeout => SnapshotError::Busy(BusyLoop {}),
+            RecvTimeoutError::Timeout => {
+                let pulse = self.remote.pulse();
+                SnapshotError::Busy(BusyLoop {
+                    stall: pulse.as_ref().and_then(|pulse| pulse.now()),
+                    watched: pulse.is_some(),
+                })
+            }
         })
     }
 }

@@ -416,7 +416,9 @@ where
         lp.step.end();
         let what = format!("task '{}'", self.head.name());
         let panic = PanicError::new(payload, what, site);
+        let mark = self.head.mark();
         self.finish(&lp, Inner::Panicked(panic));
+        lp.tell_task_over(mark);
     }
 
     fn abandon(self: Pin<Rc<Self>>) {

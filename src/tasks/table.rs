@@ -42,6 +42,10 @@ impl TaskTable {
         &mut self.slots[slot as usize].waiter
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

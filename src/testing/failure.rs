@@ -100,7 +100,7 @@ pub enum FailureKind {
     /// There are [`reports`](Failure::reports): panics and errors that nobody looked at.
     Reported,
     /// The body is done, and tasks are left that are not.
-    LeftOver(Snapshot),
+    LeftOver(Box<Snapshot>),
 }
 
 impl fmt::Display for Failure {

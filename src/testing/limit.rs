@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::failure::Livelock;
 use crate::event_loop::{About, LoopState, Observer, Ticket};
+use crate::observe::words;
 
 /// So many of the entries that ran last are named.
 const NAMED: usize = 8;
@@ -41,7 +42,8 @@ impl Observer for TurnLimit {
         if turn.saturating_add(NAMED as u64) <= self.limit || self.exceeded.get() {
             return;
         }
-        let words = lp.words(about);
+        let name = about.task.and_then(|task| lp.name_of(task));
+        let words = words(about.kind, name.as_deref(), about.site);
         let mut last = self.last.borrow_mut();
         if last.len() == NAMED {
             last.pop_front();

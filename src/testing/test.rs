@@ -351,7 +351,7 @@ impl<'a> Scene<'a> {
         let kind = match result {
             Err(kind) => kind,
             Ok(_) if !reports.is_empty() => FailureKind::Reported,
-            Ok(_) if !is_clean => FailureKind::LeftOver(left_over),
+            Ok(_) if !is_clean => FailureKind::LeftOver(Box::new(left_over)),
             Ok(value) => return Ok(value),
         };
         Err(Failure { kind, reports })

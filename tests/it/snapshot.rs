@@ -477,11 +477,53 @@ fn a_loop_that_is_stuck_is_busy() {
     event_loop.run_forever();
     let error = monitor.join().unwrap().unwrap_err();
     assert!(matches!(error, SnapshotError::Busy(_)), "{error:?}");
-    assert!(
-        error
-            .to_string()
-            .starts_with("event loop did not answer in time")
+    assert_eq!(
+        error.to_string(),
+        "event loop did not answer in time: no watchdog tells what it runs"
     );
+}
+
+/// With a watchdog it is known what the loop is stuck in, since when, and where that was created.
+#[test]
+fn a_stuck_loop_that_is_watched_tells_what_it_runs() {
+    let event_loop = EventLoop::new();
+    let remote = event_loop.remote();
+    let _watchdog = event_loop.watch(ms(4));
+    let (stuck, is_stuck) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let handle = event_loop.handle();
+    let blocks = event_loop
+        .task(async move {
+            stuck.send(()).unwrap();
+            let _ = released.recv();
+            handle.stop();
+        })
+        .name("blocks")
+        .spawn();
+    let (id, site) = (blocks.handle().id(), blocks.created_at());
+    let monitor = std::thread::spawn(move || {
+        is_stuck.recv().unwrap();
+        // Until the watchdog has seen it, too.
+        let seen = loop {
+            match remote.snapshot(ms(1)) {
+                Err(SnapshotError::Busy(busy)) => match busy.stall() {
+                    Some(stall) if stall.running_for() > Duration::ZERO => break busy,
+                    _ => {}
+                },
+                other => panic!("{other:?}"),
+            }
+        };
+        drop(release);
+        seen
+    });
+    event_loop.run_forever();
+    let busy = monitor.join().unwrap();
+    let stall = busy.stall().unwrap();
+    assert_eq!((stall.task(), stall.created_at()), (Some(id), Some(site)));
+    let start = format!(
+        "event loop did not answer in time: step of task 'blocks' created at {site} still runs after "
+    );
+    assert!(busy.to_string().starts_with(&start), "{busy}");
 }
 
 /// A loop that was closed, and one that is closed before it comes to answer.
