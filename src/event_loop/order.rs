@@ -205,8 +205,8 @@ mod tests {
         assert_eq!(shuffler.order(&entries), SECOND);
     }
 
-    const FIRST: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
-    const SECOND: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+    const FIRST: [usize; 8] = [4, 3, 2, 0, 7, 6, 1, 5];
+    const SECOND: [usize; 8] = [0, 7, 5, 4, 1, 3, 2, 6];
 
     #[test]
     fn addresses_make_no_difference() {
@@ -230,7 +230,7 @@ mod tests {
             Lane::Of(1),
         ];
         let mut seen = HashMap::new();
-        for seed in 0..2000 {
+        for seed in 0..5000 {
             let mut shuffler = Shuffler::of(Order::Shuffled { seed }).unwrap();
             let order = shuffler.order(&entries);
             let place = |entry| order.iter().position(|&it| it == entry).unwrap();
@@ -240,7 +240,7 @@ mod tests {
         }
         // 7! / (2! 2! 3!) merges, and two orders of the equal timers.
         assert_eq!(seen.len(), 210 * 2);
-        // None is preferred: 2000 / 420 of each would be 4.8.
-        assert!(seen.values().all(|&times| times < 20));
+        // None is preferred: it is twelve of each on average.
+        assert!(seen.values().all(|&times| times < 40));
     }
 }
