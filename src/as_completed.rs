@@ -13,11 +13,13 @@ use std::time::Duration;
 use futures_core::{FusedStream, Stream};
 
 use crate::errors::TimeoutError;
-use crate::event_loop::{LoopHandle, LoopState, Run, TimerHandle, current};
+use crate::event_loop::{About, LoopHandle, LoopState, Run, TimerHandle, current};
+use crate::futures::purpose::NextCompleted;
 use crate::futures::{
     AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
     distinct, retain,
 };
+use crate::observe::EntryKind;
 use crate::tasks::{Stepper, Task};
 use crate::wait::Waitable;
 
@@ -456,7 +458,11 @@ impl Watch {
             if next.is_some() || expired.get() {
                 return Poll::Ready(next);
             }
-            let getter = Future::new(Promise::create(lp, self.completions.site));
+            let getter = Future::new(Promise::create_for(
+                NextCompleted,
+                lp,
+                self.completions.site,
+            ));
             self.completions.getter.set(Some(getter.clone()));
             self.getter = Some(getter);
         }
@@ -512,6 +518,13 @@ impl Listener for Completions {
         self.told.add(id);
         true
     }
+
+    fn on_behalf(&self) -> Option<AnyRef> {
+        let getter = self.getter.take()?;
+        let any = getter.any();
+        self.getter.set(Some(getter));
+        Some(any)
+    }
 }
 
 impl Run for Completions {
@@ -529,7 +542,7 @@ impl Run for Completions {
         self.wake();
     }
 
-    fn what(&self) -> String {
-        format!("as_completed() called at {}", self.site)
+    fn about(&self) -> About {
+        About::at(EntryKind::AsCompleted, self.site)
     }
 }

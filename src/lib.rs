@@ -90,6 +90,8 @@
 //! | `concurrent.futures.Future`, `ThreadPoolExecutor`, `Executor` | [`concurrent::Future`], [`concurrent::ThreadPoolExecutor`], [`concurrent::Executor`] |
 //! | `loop.run_in_executor()`, `set_default_executor()`, `shutdown_default_executor()` | [`LoopHandle::run_in_executor`], [`LoopHandle::set_default_executor`], [`LoopHandle::shutdown_default_executor`] |
 //! | `to_thread()`, `wrap_future()`, `run_coroutine_threadsafe()` | [`to_thread`], [`wrap_future`], [`RemoteHandle::run_coroutine_threadsafe`] |
+//! | `unittest.IsolatedAsyncioTestCase` | [`testing::run`], [`testing::explore`] |
+//! | `capture_call_graph()`, `python -m asyncio pstree` | [`LoopHandle::snapshot`], [`RemoteHandle::snapshot`] |
 //! | `eager_task_factory` | [`TaskBuilder::eager_start`] |
 //! | a generator's `send()`, `close()`, `yield` | [`Coroutine`], [`Yielder`] |
 //! | `loop.set_exception_handler()` and friends | [`LoopHandle::set_exception_handler`], [`ExceptionContext`] |
@@ -117,12 +119,15 @@ mod gather;
 pub mod guide;
 mod ids;
 pub mod locks;
+pub mod observe;
 pub mod queues;
 mod runners;
 mod shield;
+pub mod snapshot;
 mod sync;
 mod taskgroups;
 mod tasks;
+pub mod testing;
 mod threads;
 mod timeouts;
 mod wait;
@@ -168,6 +173,8 @@ pub use queues::{
 };
 pub use runners::{Runner, run};
 pub use shield::shield;
+#[doc(inline)]
+pub use snapshot::{Snapshot, SnapshotError};
 pub use taskgroups::{ExceptionGroup, GroupTaskBuilder, TaskGroup, task_group};
 pub use tasks::{
     Sleep, Task, TaskBuilder, TaskHandle, YieldNow, all_tasks, current_task, sleep, sleep_until,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::cancellation::CancelledError;
 use crate::errors::{ResultError, RunError};
-use crate::event_loop::{Builder, EventLoop, ExceptionContext, LoopHandle, Patience};
+use crate::event_loop::{Builder, EventLoop, ExceptionContext, LoopHandle, Patience, Turn};
 use crate::futures::{AnyRef, FutureCore};
 use crate::tasks::{MainCoroutine, MainProxy, NoMain, Plain, Start, Stepper, TaskCell};
 
@@ -255,6 +255,12 @@ impl Runner {
                 unreachable!("it is done, and nobody else can take its result")
             }
         }
+    }
+
+    /// Runs a turn of its loop, for a test that lets what is ready run on.
+    #[track_caller]
+    pub(crate) fn run_once(&mut self) -> Result<Turn, RunError> {
+        self.event_loop()?.run_once(Some(Duration::ZERO))
     }
 
     /// Cancels every task that is left, waits for them, and closes the loop. A second call does

@@ -10,11 +10,14 @@ use std::rc::Rc;
 
 use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
-use crate::event_loop::{Awaitable, Awaited, LoopHandle, LoopState, Run};
+use crate::event_loop::{About, Awaitable, Awaited, LoopHandle, LoopState, Run};
+use crate::futures::purpose::Nature;
 use crate::futures::{
-    AnyFuture, Failure, Future, FutureCore, FutureRef, Inner, Listener, OwnedFuture, Shared, State,
-    as_shared, flat_drop, looked_at,
+    AnyFuture, AnyRef, Failure, Future, FutureCore, FutureRef, Inner, Listener, OwnedFuture,
+    Shared, State, as_shared, flat_drop, looked_at,
 };
+use crate::observe::EntryKind;
+use crate::snapshot::AwaitedKind;
 use crate::tasks::{Payload, Stepper};
 
 /// Awaits something without cancelling it when the awaiting task is cancelled.
@@ -170,8 +173,8 @@ impl<T: 'static> Run for ShieldCell<T> {
         self.complete();
     }
 
-    fn what(&self) -> String {
-        format!("shield created at {}", self.shared.base.site)
+    fn about(&self) -> About {
+        About::at(EntryKind::Shield, self.shared.base.site)
     }
 }
 
@@ -196,6 +199,17 @@ impl<T: 'static> AnyFuture for ShieldCell<T> {
 
     fn accepts_cancel(&self) -> bool {
         self.shared.is_pending()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::of(AwaitedKind::Shield)
+    }
+
+    fn inside(&self) -> Vec<AnyRef> {
+        let inner = self.inner.take();
+        let any = inner.iter().map(Awaited::any).collect();
+        self.inner.set(inner);
+        any
     }
 
     fn failed_by_cancellation(&self) -> bool {

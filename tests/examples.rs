@@ -43,6 +43,19 @@ fn every_example_tells_the_command_that_runs_it() {
     }
 }
 
+/// The README shows the picture.
+#[test]
+fn the_timeline_writes_the_files_that_are_recorded() {
+    let written = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let ended = command("timeline").arg("--").arg(written).status();
+    assert!(ended.expect("cargo runs, for it runs this test").success());
+    for name in ["timeline.json", "timeline.svg"] {
+        let read = |folder: &Path| fs::read_to_string(folder.join(name)).expect("it is there");
+        let (written, recorded) = (read(written), read(&examples().join("expected")));
+        assert_eq!(written, recorded, "{name}");
+    }
+}
+
 /// The interpreter of concurrent programs, used as its users do; `tests/conformance.rs` says how
 /// traces differ, if they do.
 #[test]

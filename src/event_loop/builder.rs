@@ -3,6 +3,7 @@
 use std::panic::Location;
 
 use super::clock::Clock;
+use super::order::Order;
 use super::{EventLoop, LoopHandle};
 use crate::event_loop::state::LoopState;
 
@@ -24,6 +25,7 @@ use crate::event_loop::state::LoopState;
 pub struct Builder {
     clock: Clock,
     debug: bool,
+    order: Order,
 }
 
 impl Builder {
@@ -42,6 +44,18 @@ impl Builder {
     /// ```
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Sets in which order a turn runs what is ready. The default is [`Order::Fifo`], which is asyncio's.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// See [`Order`].
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
         self
     }
 
@@ -79,7 +93,8 @@ impl Builder {
     #[track_caller]
     pub fn build(self) -> EventLoop {
         let lp = LoopState::new(self.clock, Location::caller());
-        lp.debug.set(self.debug);
+        lp.set_debug(self.debug);
+        lp.ready.borrow_mut().set_order(self.order);
         EventLoop {
             handle: LoopHandle { lp },
         }

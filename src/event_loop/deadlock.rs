@@ -5,8 +5,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::state::LoopState;
-use crate::futures::Brief;
-use crate::tasks::TaskHandle;
+use crate::snapshot::Snapshot;
 
 /// Every task that waits, and what for, on a loop that can never go on.
 ///
@@ -81,23 +80,19 @@ impl DeadlockReport {
     }
 
     pub(super) fn of(lp: &Rc<LoopState>) -> Self {
-        let tasks = lp.all_tasks();
+        let snapshot = Snapshot::take(lp);
+        let waiting = snapshot.tasks().iter().map(|task| WaitingTask {
+            name: task.name().to_owned(),
+            created_at: task.created_at(),
+            awaits: snapshot.awaits(task).map(ToString::to_string).collect(),
+        });
         Self {
-            tasks: tasks.iter().map(WaitingTask::of).collect(),
+            tasks: waiting.collect(),
         }
     }
 }
 
 impl WaitingTask {
-    fn of(task: &TaskHandle) -> Self {
-        let awaited = task.awaited();
-        Self {
-            name: task.name(),
-            created_at: task.created_at(),
-            awaits: awaited.iter().map(|f| Brief(&**f).to_string()).collect(),
-        }
-    }
-
     /// Gives the task's name.
     ///
     /// *From asyncio:* nothing.

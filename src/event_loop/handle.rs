@@ -251,7 +251,7 @@ impl LoopHandle {
     /// assert!(woken.recv().is_ok()); // a host would run a turn now
     /// ```
     pub fn set_wakeup_hook(&self, hook: impl Fn() + Send + Sync + 'static) {
-        self.lp.has_hook.set(true);
+        self.lp.set_has_hook(true);
         self.lp.remote().set_hook(Some(Arc::new(hook)));
     }
 
@@ -268,7 +268,7 @@ impl LoopHandle {
     /// assert!(!event_loop.call_soon(|| ()).cancelled()); // tells nobody
     /// ```
     pub fn clear_wakeup_hook(&self) {
-        self.lp.has_hook.set(false);
+        self.lp.set_has_hook(false);
         self.lp.remote().set_hook(None);
     }
 
@@ -447,7 +447,7 @@ impl LoopHandle {
     /// assert!(event_loop.get_debug());
     /// ```
     pub fn set_debug(&self, debug: bool) {
-        self.lp.debug.set(debug);
+        self.lp.set_debug(debug);
     }
 
     /// Says whether debug mode is on.
@@ -460,7 +460,7 @@ impl LoopHandle {
     /// assert!(!callsoon::EventLoop::new().get_debug()); // unless set otherwise
     /// ```
     pub fn get_debug(&self) -> bool {
-        self.lp.debug.get()
+        self.lp.is_debug()
     }
 
     /// Says from which duration on debug mode calls a callback slow; 100 ms unless set otherwise.
@@ -473,7 +473,7 @@ impl LoopHandle {
     /// assert_eq!(callsoon::EventLoop::new().slow_callback_duration().as_millis(), 100);
     /// ```
     pub fn slow_callback_duration(&self) -> Duration {
-        Duration::from_nanos(self.lp.slow_callback_duration.get())
+        self.lp.slow_callback_duration()
     }
 
     /// Sets [`slow_callback_duration`](Self::slow_callback_duration).
@@ -488,7 +488,7 @@ impl LoopHandle {
     /// assert_eq!(event_loop.slow_callback_duration().as_millis(), 16);
     /// ```
     pub fn set_slow_callback_duration(&self, duration: Duration) {
-        self.lp.slow_callback_duration.set(to_nanos(duration));
+        self.lp.set_slow_callback_duration(duration);
     }
 
     /// Sets who is told of panics in callbacks and of failures that nobody looked at.

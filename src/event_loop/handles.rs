@@ -12,8 +12,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::clock::{Nanos, to_nanos};
+use super::observe::About;
+use super::order::Lane;
 use super::ready::{Run, pin_in_place};
 use super::state::LoopState;
+use crate::observe::EntryKind;
 use crate::tasks::Stepper;
 
 /// What every callback has, beside its closure.
@@ -50,8 +53,8 @@ impl CallHead {
         closure.take()
     }
 
-    pub(crate) fn what(&self) -> String {
-        format!("callback created at {}", self.site)
+    pub(crate) fn about(&self, kind: EntryKind) -> About {
+        About::at(kind, self.site)
     }
 
     /// The closure is about to be dropped uncalled. Unless it was cancelled, its loop closes.
@@ -120,8 +123,12 @@ impl<F: FnOnce()> Run for Soon<F> {
         }
     }
 
-    fn what(&self) -> String {
-        self.head.what()
+    fn lane(&self) -> Lane {
+        Lane::Callbacks
+    }
+
+    fn about(&self) -> About {
+        self.head.about(EntryKind::Callback)
     }
 
     fn discard(&self) {
@@ -291,8 +298,12 @@ impl<F: FnOnce()> Run for Timer<F> {
         }
     }
 
-    fn what(&self) -> String {
-        self.head.what()
+    fn lane(&self) -> Lane {
+        Lane::Timers(self.timer.when.get())
+    }
+
+    fn about(&self) -> About {
+        self.head.about(EntryKind::Timer)
     }
 
     fn discard(&self) {

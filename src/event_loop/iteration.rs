@@ -89,8 +89,8 @@ impl LoopState {
     ///
     /// 1. wait, if nothing is ready;
     /// 2. take in what other threads posted and the timers that are due, in this order;
-    /// 3. run what is ready at this point, first in, first out; what it schedules is for the next
-    ///    turn.
+    /// 3. run what is ready at this point, first in, first out, unless the loop has another
+    ///    [`Order`](super::Order); what it schedules is for the next turn.
     #[inline(always)]
     pub(crate) fn turn(self: &Rc<Self>, patience: Patience, stepper: &mut Stepper<'_>) -> Turn {
         self.turns.set(self.turns.get() + 1);
@@ -229,8 +229,13 @@ impl LoopState {
         let count = inbox.len();
         // The emptied inbox goes back to the posters next time, with the room that it has.
         self.mail.borrow_mut().extend(inbox.drain(..));
-        let entries = std::iter::repeat_n(self.next_mail(), count);
+        drop(inbox);
+        let entry = self.next_mail();
+        let entries = std::iter::repeat_n(entry.clone(), count);
         self.ready.borrow_mut().extend(entries);
+        if self.observers.hear_schedules() {
+            self.tell_mail(&entry, count);
+        }
     }
 
     /// Queues what the loop's own thread posts, behind all that was posted before.
@@ -250,11 +255,17 @@ impl LoopState {
     fn take_due_timers(&self) {
         let mut timers = self.timers.borrow_mut();
         let now = self.time.now();
+        let mut told = Vec::new();
         while let Some(timer) = timers.pop_due(now) {
             let state = timer.timer();
             state.queued.set(state.queued.get() + 1);
+            if self.observers.hear_schedules() {
+                told.push(self.note_due(&timer));
+            }
             self.ready.borrow_mut().push(timer);
         }
+        drop(timers);
+        self.tell_due(&told);
     }
 
     /// Runs what is ready now, and says how much that was.
@@ -267,6 +278,10 @@ impl LoopState {
             return 1;
         }
         let mut batch = ready.take();
+        if ready.shuffles() {
+            let order = ready.shuffle(&mut batch);
+            self.observers.reordered(&order);
+        }
         drop(ready);
         let count = batch.len();
         self.run_batch(&mut batch.drain(..), stepper);
@@ -274,7 +289,7 @@ impl LoopState {
         count
     }
 
-    /// Runs each entry, first in, first out.
+    /// Runs each entry, in order.
     #[inline]
     fn run_batch(
         self: &Rc<Self>,
@@ -287,8 +302,8 @@ impl LoopState {
             let result = catch_unwind(AssertUnwindSafe(|| {
                 for entry in batch.by_ref() {
                     self.unrun.set(self.unrun.get() - 1);
-                    if self.debug.get() {
-                        self.run_timed(entry, stepper);
+                    if self.observers.any() {
+                        self.run_observed(entry, stepper);
                     } else {
                         entry.run(self, stepper);
                     }
@@ -313,37 +328,6 @@ impl LoopState {
                 .with_panic(panic)
                 .with_site(site),
         );
-    }
-
-    /// Runs an entry in debug mode: one that takes long is reported.
-    #[cold]
-    fn run_timed(self: &Rc<Self>, entry: Ready, stepper: &mut Stepper<'_>) {
-        let _timed = Timed {
-            lp: self,
-            what: entry.what(),
-            start: self.time.now(),
-        };
-        entry.run(self, stepper);
-    }
-}
-
-/// Measures one entry, also one that panics.
-struct Timed<'a> {
-    lp: &'a LoopState,
-    what: String,
-    start: Nanos,
-}
-
-impl Drop for Timed<'_> {
-    fn drop(&mut self) {
-        let took = self.lp.time.now().saturating_sub(self.start);
-        if took >= self.lp.slow_callback_duration.get() {
-            let took = Duration::from_nanos(took);
-            // The entry may have panicked, and a logger may panic too: both at once would abort.
-            let _ = catch_unwind(AssertUnwindSafe(
-                || log::warn!(target: "callsoon", "{} took {took:?}", self.what),
-            ));
-        }
     }
 }
 

@@ -80,6 +80,11 @@ impl<T> Mailbox<T> {
         self.pending.load(Ordering::Acquire)
     }
 
+    /// How many items are there, to be taken.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().items.len()
+    }
+
     /// Swaps everything posted so far into `empty`, in order.
     pub(crate) fn take_into(&self, empty: &mut Vec<T>) {
         debug_assert!(empty.is_empty());

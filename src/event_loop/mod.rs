@@ -16,6 +16,9 @@ mod loop_models;
 mod mailbox;
 #[cfg(all(test, loom))]
 mod mailbox_models;
+mod observe;
+mod order;
+mod planned;
 mod ready;
 mod remote;
 mod state;
@@ -39,6 +42,7 @@ pub use self::free::{
 pub use self::handle::LoopHandle;
 pub use self::handles::{Handle, TimerHandle};
 pub use self::iteration::{RunEnd, Turn};
+pub use self::order::Order;
 pub use self::remote::{ExpectedWork, RemoteHandle};
 
 pub(crate) use self::clock::{Nanos, to_nanos};
@@ -46,6 +50,8 @@ pub(crate) use self::handles::CallHead;
 pub(crate) use self::iteration::Patience;
 #[cfg(all(test, loom))]
 pub(crate) use self::mailbox::Mailbox;
+pub(crate) use self::observe::{About, Observer, Source, TaskMark, Ticket, TimerKey};
+pub(crate) use self::order::Lane;
 pub(crate) use self::ready::{Run, pin_in_place};
 pub(crate) use self::remote::{Posted, Remote};
 pub(crate) use self::state::LoopState;

@@ -7,8 +7,11 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use super::observe::About;
+use super::order::{Lane, Order, Shuffler};
 use super::remote::Posted;
 use super::state::LoopState;
+use crate::observe::EntryKind;
 use crate::tasks::Stepper;
 
 /// An entry of the ready queue.
@@ -24,6 +27,8 @@ pub(super) struct ReadyQueue {
     next: Vec<Ready>,
     /// Empty but for its capacity.
     spare: Vec<Ready>,
+    /// There is none in a loop that is first in, first out.
+    shuffler: Option<Box<Shuffler>>,
 }
 
 impl ReadyQueue {
@@ -40,6 +45,10 @@ impl ReadyQueue {
         self.next.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.next.len()
+    }
+
     /// The entry, if there is just one: callbacks and tasks that cause each other have a turn each.
     #[inline]
     pub(super) fn take_only(&mut self) -> Option<Ready> {
@@ -54,6 +63,31 @@ impl ReadyQueue {
     #[inline]
     pub(super) fn take(&mut self) -> Vec<Ready> {
         mem::replace(&mut self.next, mem::take(&mut self.spare))
+    }
+
+    /// From now on batches are run in this order.
+    pub(super) fn set_order(&mut self, order: Order) {
+        self.shuffler = Shuffler::of(order).map(Box::new);
+    }
+
+    /// Whether a batch is to be put in another order.
+    #[inline]
+    pub(super) fn shuffles(&self) -> bool {
+        self.shuffler.is_some()
+    }
+
+    /// Puts a batch in another order; what comes at `i` then came at `order[i]`.
+    #[cold]
+    pub(super) fn shuffle(&mut self, batch: &mut Vec<Ready>) -> Vec<usize> {
+        let Some(shuffler) = &mut self.shuffler else {
+            return (0..batch.len()).collect();
+        };
+        let lanes: Vec<_> = batch.iter().map(|entry| entry.lane()).collect();
+        let order = shuffler.order(&lanes);
+        let mut entries: Vec<_> = batch.drain(..).map(Some).collect();
+        let entries = order.iter().map(|&from| entries[from].take());
+        batch.extend(entries.map(|entry| entry.expect("an order has each place once")));
+        order
     }
 
     /// Takes back what `take` gave, with nothing in it.
@@ -76,8 +110,13 @@ pub(crate) trait Run {
     /// Runs it. A panic of user code comes out of it.
     fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, stepper: &mut Stepper<'_>);
 
-    /// What it is, for reports.
-    fn what(&self) -> String;
+    /// What it is, for those who observe the loop.
+    fn about(&self) -> About;
+
+    /// What it keeps its order with in a shuffled batch; nothing but itself, unless it says so.
+    fn lane(&self) -> Lane {
+        Lane::of(self)
+    }
 
     /// Drops the closure that will not be called, because the loop closes.
     fn discard(&self) {}
@@ -102,8 +141,16 @@ impl Run for NextMail {
         }
     }
 
-    fn what(&self) -> String {
-        "callback posted by another thread".to_owned()
+    fn lane(&self) -> Lane {
+        Lane::Callbacks
+    }
+
+    fn about(&self) -> About {
+        About {
+            kind: EntryKind::Posted,
+            site: None,
+            task: None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::current;
 use super::mailbox::Mailbox;
 use crate::errors::LoopClosedError;
+use crate::observe::Pulse;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::tasks::TaskWaker;
 
@@ -20,6 +21,8 @@ pub(crate) struct Remote {
     hook: Mutex<Option<WakeupHook>>,
     /// How many `ExpectedWork` guards are alive.
     expected: AtomicUsize,
+    /// What a watchdog watches, if one does.
+    pulse: Mutex<Option<Arc<Pulse>>>,
 }
 
 pub(super) type WakeupHook = Arc<dyn Fn() + Send + Sync>;
@@ -39,6 +42,7 @@ impl Remote {
             mailbox: Mailbox::new(),
             hook: Mutex::new(None),
             expected: AtomicUsize::new(0),
+            pulse: Mutex::new(None),
         }
     }
 
@@ -64,6 +68,21 @@ impl Remote {
             // Whoever schedules cannot help it, and what is scheduled must not suffer.
             log::error!(target: "callsoon", "panic in a wake-up hook");
         }
+    }
+
+    /// A watchdog makes the loop show what runs.
+    pub(crate) fn show_pulse(&self, pulse: &Arc<Pulse>) {
+        *self.pulse.lock() = Some(pulse.clone());
+    }
+
+    /// That watchdog goes.
+    pub(crate) fn hide_pulse(&self, pulse: &Arc<Pulse>) {
+        self.pulse.lock().take_if(|it| Arc::ptr_eq(it, pulse));
+    }
+
+    /// What runs now, if a watchdog makes the loop show that.
+    pub(crate) fn pulse(&self) -> Option<Arc<Pulse>> {
+        self.pulse.lock().clone()
     }
 
     pub(super) fn expects_work(&self) -> bool {
@@ -95,7 +114,7 @@ impl Remote {
 /// ```
 #[derive(Clone)]
 pub struct RemoteHandle {
-    pub(super) remote: Arc<Remote>,
+    pub(crate) remote: Arc<Remote>,
 }
 
 impl RemoteHandle {

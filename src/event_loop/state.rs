@@ -18,11 +18,13 @@ use super::clock::{Clock, Nanos, TimeSource, to_nanos};
 use super::current;
 use super::exceptions::{ExceptionContext, ExceptionHandler};
 use super::handles::{Callback, Soon, Timer, TimerRef};
+use super::observe::{Observer, Observers};
 use super::ready::{Ready, ReadyQueue, Run};
 use super::remote::{Posted, Remote};
 use super::timers::Timers;
 use crate::cancellation::CancelledError;
 use crate::futures::{AnyRef, Base};
+use crate::observe::SlowCallbacks;
 use crate::tasks::{StepState, TaskHandle, TaskTable};
 use crate::threads::Threads;
 
@@ -49,6 +51,9 @@ pub(crate) struct LoopState {
     /// Where the loop was made.
     pub(crate) site: &'static Location<'static>,
     life: Cell<Life>,
+    /// Whether a push need not look at anything: the loop is not closed, has no hook, and nobody hears
+    /// of what is scheduled.
+    plain_push: Cell<bool>,
     /// What the next turn runs, first in, first out.
     pub(super) ready: RefCell<ReadyQueue>,
     /// How many entries the turn that is going on has not come to yet.
@@ -78,7 +83,9 @@ pub(crate) struct LoopState {
     /// Where the callback was scheduled that runs, or ran last; `None` if another thread posted it.
     pub(crate) callback_site: Cell<Option<&'static Location<'static>>>,
     /// Whether the host must hear of work that is scheduled outside a run.
-    pub(super) has_hook: Cell<bool>,
+    has_hook: Cell<bool>,
+    /// Those who are told what happens here.
+    pub(super) observers: Observers,
     /// The step that is going on.
     pub(crate) step: StepState,
     /// The last id given to a registration with a future. Ids of one future's list ascend.
@@ -88,8 +95,9 @@ pub(crate) struct LoopState {
     /// What waits for threads, and the default executor.
     pub(crate) threads: Threads,
     exception_handler: RefCell<Option<ExceptionHandler>>,
-    pub(super) debug: Cell<bool>,
-    pub(super) slow_callback_duration: Cell<Nanos>,
+    /// What debug mode is, while it is on.
+    debug: RefCell<Option<Rc<dyn Observer>>>,
+    slow_callback_duration: Cell<Nanos>,
     /// Cancellations on their way down a chain of awaiting tasks, and after them, without one, the
     /// task that passed them on; see `offer`.
     offers: RefCell<Vec<(AnyRef, Option<CancelledError>)>>,
@@ -104,6 +112,7 @@ impl LoopState {
             id: crate::ids::next_loop(),
             site,
             life: Cell::new(Life::Open),
+            plain_push: Cell::new(true),
             ready: RefCell::default(),
             unrun: Cell::new(0),
             mail: RefCell::default(),
@@ -119,12 +128,13 @@ impl LoopState {
             closed_in: Cell::new(None),
             callback_site: Cell::new(None),
             has_hook: Cell::new(false),
+            observers: Observers::default(),
             step: StepState::default(),
             last_registration: Cell::new(0),
             remote: OnceCell::new(),
             threads: Threads::default(),
             exception_handler: RefCell::default(),
-            debug: Cell::new(false),
+            debug: RefCell::default(),
             slow_callback_duration: Cell::new(to_nanos(SLOW_CALLBACK)),
             offers: RefCell::default(),
             offering: Cell::new(false),
@@ -141,20 +151,31 @@ impl LoopState {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn push(&self, entry: Ready) {
-        if self.life.get() == Life::Closed || self.has_hook.get() {
-            self.push_slow(entry);
-        } else {
+        if self.plain_push.get() {
             self.ready.borrow_mut().push(entry);
+        } else {
+            self.push_slow(entry);
         }
     }
 
-    /// [`push`](Self::push) on a closed loop, and on one whose host wants to know.
+    /// [`push`](Self::push) on a closed loop, and on one whose host or observers want to know.
     #[cold]
     #[track_caller]
     fn push_slow(&self, entry: Ready) {
         if self.accepts() {
-            self.telling_host(|| self.ready.borrow_mut().push(entry));
+            self.telling_host(|| self.push_told(entry));
         }
+    }
+
+    /// Something has changed that a push has to look at.
+    pub(super) fn refresh_push(&self) {
+        let told = self.has_hook.get() || self.observers.hear_schedules();
+        self.plain_push.set(!self.is_closed() && !told);
+    }
+
+    pub(super) fn set_has_hook(&self, has_hook: bool) {
+        self.has_hook.set(has_hook);
+        self.refresh_push();
     }
 
     /// Whether the loop takes what is scheduled.
@@ -196,9 +217,20 @@ impl LoopState {
 
     #[track_caller]
     pub(crate) fn call_at<F: FnOnce() + 'static>(&self, when: Nanos, callback: F) -> TimerRef {
-        let timer = Timer::create(Location::caller(), when, callback);
+        self.call_at_for(Location::caller(), when, callback)
+    }
+
+    /// [`call_at`](Self::call_at) on behalf of whoever is at `site`.
+    #[track_caller]
+    pub(crate) fn call_at_for<F: FnOnce() + 'static>(
+        &self,
+        site: &'static Location<'static>,
+        when: Nanos,
+        callback: F,
+    ) -> TimerRef {
+        let timer: TimerRef = Timer::create(site, when, callback);
         if self.accepts() {
-            self.arm(timer.clone());
+            self.planning(&timer, |timers| timers.arm(timer.clone()));
         }
         timer
     }
@@ -216,9 +248,9 @@ impl LoopState {
         site: &'static Location<'static>,
         callback: F,
     ) -> TimerRef {
-        let timer = Timer::create(site, when, callback);
+        let timer: TimerRef = Timer::create(site, when, callback);
         if self.accepts() {
-            self.telling_host(|| self.timers.borrow_mut().arm_at(place, timer.clone()));
+            self.planning(&timer, |timers| timers.arm_at(place, timer.clone()));
         }
         timer
     }
@@ -228,27 +260,33 @@ impl LoopState {
         self.time.now().saturating_add(to_nanos(delay))
     }
 
-    fn arm(&self, timer: TimerRef) {
-        self.telling_host(|| self.timers.borrow_mut().arm(timer));
-    }
-
     /// Moves a timer's deadline.
     pub(super) fn rearm(&self, timer: &TimerRef, when: Nanos) {
-        self.telling_host(|| {
-            let mut timers = self.timers.borrow_mut();
+        self.planning(timer, |timers| {
             timers.disarm(timer);
             timer.timer().when.set(when);
             timers.arm(timer.clone());
         });
     }
 
+    /// Arms a timer, as `arm` does, and tells those who want to know.
+    fn planning(&self, timer: &TimerRef, arm: impl FnOnce(&mut Timers)) {
+        self.telling_host(|| arm(&mut self.timers.borrow_mut()));
+        if self.observers.hear_schedules() {
+            self.tell_planned(timer);
+        }
+    }
+
     /// Has the run that is going on, or the next one, return after a turn.
-    pub(super) fn request_stop(&self) {
+    pub(crate) fn request_stop(&self) {
         self.telling_host(|| self.stopping.set(true));
     }
 
     pub(super) fn disarm(&self, timer: &TimerRef) {
         self.timers.borrow_mut().disarm(timer);
+        if self.observers.hear_schedules() {
+            self.tell_unplanned(timer);
+        }
     }
 
     /// How long from now until there is something to do; `None` if nothing is planned.
@@ -319,6 +357,29 @@ impl LoopState {
         }
         let old = std::mem::replace(&mut *self.exception_handler.borrow_mut(), handler);
         drop(old);
+    }
+
+    pub(super) fn set_debug(&self, debug: bool) {
+        let mode = debug.then(|| Rc::new(SlowCallbacks::default()) as Rc<dyn Observer>);
+        let old = std::mem::replace(&mut *self.debug.borrow_mut(), mode.clone());
+        if let Some(old) = old {
+            self.detach(&old);
+        }
+        if let Some(mode) = mode {
+            self.attach(mode);
+        }
+    }
+
+    pub(super) fn is_debug(&self) -> bool {
+        self.debug.borrow().is_some()
+    }
+
+    pub(crate) fn slow_callback_duration(&self) -> Duration {
+        Duration::from_nanos(self.slow_callback_duration.get())
+    }
+
+    pub(super) fn set_slow_callback_duration(&self, duration: Duration) {
+        self.slow_callback_duration.set(to_nanos(duration));
     }
 
     pub(super) fn exception_handler(&self) -> Option<ExceptionHandler> {
@@ -427,7 +488,7 @@ impl LoopState {
         }
         self.life.set(Life::Closing);
         self.closed_in.set(current::run_site());
-        self.has_hook.set(false);
+        self.set_has_hook(false);
         let entered = current::enter(Some(self.clone()));
         for _ in 0..CLOSING_ROUNDS {
             if !self.drop_pending() {
@@ -435,6 +496,7 @@ impl LoopState {
             }
         }
         self.life.set(Life::Closed);
+        self.refresh_push();
         // If a `Drop` never stops scheduling, this is the end of it.
         self.drop_pending();
         current::forget_local(self.id);
@@ -449,6 +511,7 @@ impl LoopState {
             });
         }
         self.set_exception_handler_on_close();
+        self.tell_closed();
         drop(entered);
     }
 
@@ -459,6 +522,7 @@ impl LoopState {
             task.clone().abandon();
         }
         let ready = self.ready.borrow_mut().take();
+        self.observers.discarded();
         let mail = std::mem::take(&mut *self.mail.borrow_mut());
         let timers = self.timers.borrow_mut().drain();
         let orphans = self.orphans.take();

@@ -11,6 +11,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
+use std::panic::Location;
 
 use super::clock::{NEVER, Nanos};
 use super::handles::TimerRef;
@@ -112,6 +113,15 @@ impl Timers {
 
     fn len(&self) -> usize {
         self.queue.len() + self.heap.len()
+    }
+
+    /// The deadlines and sites of those that count, in the order in which they will fire.
+    pub(crate) fn planned(&self) -> Vec<(Nanos, &'static Location<'static>)> {
+        let entries = self.queue.iter().chain(&self.heap);
+        let mut live: Vec<_> = entries.filter(|entry| !entry.is_stale()).collect();
+        live.sort_unstable_by_key(|entry| (entry.when, entry.seq));
+        let site = |entry: &Entry| (entry.when, entry.timer.head().site);
+        live.into_iter().map(site).collect()
     }
 
     /// Takes out everything, in no order.

@@ -11,8 +11,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::{Future, FutureRef, ListenerRef};
-use crate::event_loop::{CallHead, LoopState, Run, pin_in_place};
+use super::{AnyRef, Future, FutureRef, ListenerRef};
+use crate::event_loop::{About, CallHead, Lane, LoopState, Run, pin_in_place};
+use crate::observe::EntryKind;
 use crate::tasks::{Stepper, TaskRef};
 
 /// The id of a registration. 48 bits, so that it fits beside an action's tag; a loop that registers
@@ -95,8 +96,15 @@ impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
         }
     }
 
-    fn what(&self) -> String {
-        self.head.what()
+    fn lane(&self) -> Lane {
+        let future = self.future.take();
+        let lane = future.as_ref().map(|future| Lane::of(future.core().base()));
+        self.future.set(future);
+        lane.unwrap_or_else(|| Lane::of(self))
+    }
+
+    fn about(&self) -> About {
+        self.head.about(EntryKind::DoneCallback)
     }
 
     fn discard(&self) {
@@ -201,6 +209,27 @@ impl<T> Callbacks<T> {
             Self::One(action) => action.is_call(),
             Self::Many(list) => list.has_call(),
         }
+    }
+
+    /// How many done-callbacks there are, and what those stand for that are listeners.
+    pub(super) fn listeners(&self) -> (usize, Vec<AnyRef>) {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(action) => (Some(action), None),
+            Self::Many(list) => (None, Some(&list.items)),
+        };
+        let many = many.into_iter().flatten();
+        let actions = one
+            .into_iter()
+            .chain(many.filter_map(|(_, action)| action.as_ref()));
+        let (mut count, mut futures) = (0, Vec::new());
+        for action in actions.filter(|action| action.is_call()) {
+            count += 1;
+            if let Action::Tell(_, listener) = action {
+                futures.extend(listener.on_behalf());
+            }
+        }
+        (count, futures)
     }
 
     pub(super) fn len(&self) -> usize {

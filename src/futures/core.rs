@@ -7,7 +7,7 @@
 //! | `Cancelled`, `Panicked` | why | nothing |
 //! | `Taken` | nothing | nothing |
 //!
-//! A plain promise is a [`Promise`]; a task is a `TaskCell` (in `tasks`). Both are one allocation,
+//! A plain promise is a [`Promise`](super::Promise); a task is a `TaskCell` (in `tasks`). Both are one allocation,
 //! reached through `Pin<Rc<dyn ..>>`: typed ([`FutureRef`]) by handles, untyped ([`AnyRef`]) by the
 //! loop, by tasks that wait, and by cancellation.
 
@@ -22,10 +22,11 @@ use std::rc::Rc;
 use super::callbacks::{Action, CallbackList, Callbacks, DoneCallback, ForeignWait, Key, WhenDone};
 use super::flat_drop::flat_drop;
 use super::handle::AwaitDone;
+use super::purpose::Nature;
 use super::{CallbackId, Future, ListenerRef, Members};
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, PanicError, Refused, ResultError};
-use crate::event_loop::{ExceptionContext, LoopState, pin_in_place};
+use crate::event_loop::{ExceptionContext, LoopState};
 use crate::tasks::{TaskHead, TaskRef};
 
 pub(crate) type FutureRef<T> = Pin<Rc<dyn FutureCore<T>>>;
@@ -66,6 +67,14 @@ pub(crate) trait AnyFuture {
     fn members(&self) -> Option<&dyn Members> {
         None
     }
+    /// What it is, for a snapshot.
+    fn nature(&self) -> Nature;
+    /// What has to be done before it is, where that is known.
+    fn inside(&self) -> Vec<AnyRef> {
+        Vec::new()
+    }
+    /// How many done-callbacks it has, and on behalf of which futures others listen to it.
+    fn listeners(&self) -> (usize, Vec<AnyRef>);
     /// Whether it has ended in a cancellation that asyncio counts as an error: that of a gather.
     fn failed_by_cancellation(&self) -> bool {
         false
@@ -104,6 +113,10 @@ macro_rules! as_shared {
         fn remove_callback(&self, id: u64) -> bool {
             // Dropped here, with nothing borrowed.
             self.shared.unregister(id).is_some()
+        }
+
+        fn listeners(&self) -> (usize, Vec<$crate::futures::AnyRef>) {
+            self.shared.listeners()
         }
 
         fn downcast(self: ::std::pin::Pin<::std::rc::Rc<Self>>, slot: &mut dyn ::std::any::Any) {
@@ -171,14 +184,20 @@ pub(crate) enum State {
     Taken,
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl State {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Pending => "pending",
             Self::Ready | Self::Taken => "finished",
             Self::Cancelled => "cancelled",
             Self::Panicked => "panicked",
-        })
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -505,6 +524,14 @@ impl<T: 'static> Shared<T> {
         Some(context.with_site(self.base.site))
     }
 
+    /// See [`AnyFuture::listeners`].
+    pub(crate) fn listeners(&self) -> (usize, Vec<AnyRef>) {
+        match self.inner.try_borrow().as_deref() {
+            Ok(Inner::Pending(callbacks)) => callbacks.listeners(),
+            _ => (0, Vec::new()),
+        }
+    }
+
     /// How many callbacks wait, for `Debug`.
     pub(crate) fn callback_count(&self) -> usize {
         match self.inner.try_borrow().as_deref() {
@@ -547,48 +574,6 @@ pub(crate) fn assert_same_loop(one: &dyn AnyFuture, other: &dyn AnyFuture) {
 pub(crate) fn downcast<T: 'static>(future: FutureRef<T>, slot: &mut dyn Any) {
     if let Some(slot) = slot.downcast_mut::<Option<FutureRef<T>>>() {
         *slot = Some(future);
-    }
-}
-
-/// A future that is completed by hand.
-pub(crate) struct Promise<T: 'static> {
-    shared: Shared<T>,
-}
-
-/// Nothing in it is ever pinned: the result is moved in and out.
-impl<T> Unpin for Promise<T> {}
-
-impl<T: 'static> Promise<T> {
-    pub(crate) fn create(lp: &Rc<LoopState>, site: &'static Location<'static>) -> FutureRef<T> {
-        pin_in_place(|| Self {
-            shared: Shared::new(lp.clone(), site),
-        })
-    }
-}
-
-impl<T: 'static> AnyFuture for Promise<T> {
-    as_shared!(T);
-
-    fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
-        let me: FutureRef<T> = self;
-        let shared = me.shared();
-        if !shared.is_pending() {
-            // As in asyncio, an attempt to cancel counts as a look.
-            shared.base.observed.set(true);
-            return false;
-        }
-        shared.finish(&me, || Inner::Cancelled(why));
-        true
-    }
-
-    fn accepts_cancel(&self) -> bool {
-        self.shared.is_pending()
-    }
-}
-
-impl<T: 'static> FutureCore<T> for Promise<T> {
-    fn shared(&self) -> &Shared<T> {
-        &self.shared
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn describe(
 }
 
 /// A future in short, as part of another's description.
-pub(crate) struct Brief<'a>(pub(crate) &'a dyn AnyFuture);
+struct Brief<'a>(&'a dyn AnyFuture);
 
 impl fmt::Display for Brief<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,6 +24,11 @@ pub(crate) trait Listener: Run {
     ///
     /// Calls no user code: the future is just being completed.
     fn told(&self, id: u64, done: &dyn AnyFuture) -> bool;
+
+    /// The future that this completes, for a snapshot, unless what it is told of is inside that.
+    fn on_behalf(&self) -> Option<AnyRef> {
+        None
+    }
 }
 
 /// Which of its futures a listener has been told of, and has not been run for.

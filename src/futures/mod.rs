@@ -14,27 +14,27 @@ mod handle;
 mod listener;
 mod outcome;
 mod owned;
+mod promise;
+pub(crate) mod purpose;
 
 use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 
+pub(crate) use self::core::{
+    AnyFuture, AnyRef, Base, Failure, FutureCore, FutureRef, Inner, Shared, State, as_shared,
+    assert_same_loop, downcast, same,
+};
 pub use self::handle::FutureHandle;
 pub use self::outcome::Outcome;
 pub use self::owned::OwnedFuture;
 
-pub(crate) use self::core::{
-    AnyFuture, AnyRef, Base, Failure, FutureCore, FutureRef, Inner, Promise, Shared, State,
-    as_shared, assert_same_loop, downcast, same,
-};
-
-pub(crate) use self::describe::{Brief, describe};
-pub(crate) use self::flat_drop::flat_drop;
-pub(crate) use self::handle::AwaitDone;
 pub(crate) use self::listener::{
     Listener, ListenerRef, Listening, Members, Takers, Told, any_accepts, distinct, looked_at,
     retain,
 };
+pub(crate) use self::promise::Promise;
+pub(crate) use self::{describe::describe, flat_drop::flat_drop, handle::AwaitDone};
 
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, Refused, ResultError};

@@ -17,12 +17,15 @@ use std::rc::Rc;
 use super::group::{Child, Children, TryChildren};
 use crate::cancellation::CancelledError;
 use crate::errors::{PanicError, ResultError};
-use crate::event_loop::{ExceptionContext, LoopHandle, LoopState, Run};
+use crate::event_loop::{About, ExceptionContext, LoopHandle, LoopState, Run};
+use crate::futures::purpose::Nature;
 use crate::futures::{
     AnyFuture, AnyRef, Failure, Future, FutureCore, FutureRef, Inner, Listener, Members,
     OwnedFuture, Shared, State, Takers, Told, any_accepts, as_shared, assert_same_loop, flat_drop,
     looked_at,
 };
+use crate::observe::EntryKind;
+use crate::snapshot::AwaitedKind;
 use crate::tasks::{Payload, Stepper};
 
 /// What becomes of the children's results.
@@ -352,8 +355,8 @@ where
         }
     }
 
-    fn what(&self) -> String {
-        format!("gather created at {}", self.shared.base.site)
+    fn about(&self) -> About {
+        About::at(EntryKind::Gather, self.shared.base.site)
     }
 }
 
@@ -402,6 +405,14 @@ where
 
     fn accepts_cancel(&self) -> bool {
         self.shared.is_pending() && (self.looking.get() && self.left.get() > 0 || any_accepts(self))
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::of(AwaitedKind::Gather)
+    }
+
+    fn inside(&self) -> Vec<AnyRef> {
+        (0..).map_while(|index| self.member(index)).collect()
     }
 
     fn members(&self) -> Option<&dyn Members> {

@@ -21,6 +21,7 @@ use std::task::{Context, Poll};
 use futures_core::FusedFuture;
 
 use super::{Bond, BrokenBarrierError, Gate, Line, Passing};
+use crate::snapshot::AwaitedKind;
 
 /// Has a number of tasks wait until that many have arrived.
 ///
@@ -310,6 +311,8 @@ impl Drop for Party {
 }
 
 impl Gate for Party {
+    const KIND: AwaitedKind = AwaitedKind::Barrier;
+
     fn bond(&self) -> &Bond {
         &self.barrier.bond
     }

@@ -13,6 +13,7 @@ use super::lock::Held;
 use super::{Bond, Gate, Line, Lock, LockGuard, NotAcquiredError, Passing};
 use crate::cancellation::catch_cancel;
 use crate::event_loop::current;
+use crate::snapshot::AwaitedKind;
 
 /// A lock whose holders can wait until somebody says that the value has changed.
 ///
@@ -444,6 +445,8 @@ impl Shared {
 struct Notified(Rc<Shared>);
 
 impl Gate for Notified {
+    const KIND: AwaitedKind = AwaitedKind::Condition;
+
     fn bond(&self) -> &Bond {
         &self.0.bond
     }

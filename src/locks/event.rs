@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use futures_core::FusedFuture;
 
 use super::{Bond, Gate, Line, Passing};
+use crate::snapshot::AwaitedKind;
 
 /// Tells any number of tasks that something has happened.
 ///
@@ -206,6 +207,8 @@ impl fmt::Debug for Event {
 struct EventGate(Rc<Shared>);
 
 impl Gate for EventGate {
+    const KIND: AwaitedKind = AwaitedKind::Event;
+
     fn bond(&self) -> &Bond {
         &self.0.bond
     }

@@ -27,7 +27,9 @@ use slab::Slab;
 
 use super::Bond;
 use crate::event_loop::current;
+use crate::futures::purpose::InLine;
 use crate::futures::{Future, FutureRef, Inner, Promise, State};
+use crate::snapshot::AwaitedKind;
 
 /// In the place of a waiter's place: there is none.
 const NONE: usize = usize::MAX;
@@ -296,6 +298,9 @@ fn wake(promise: &FutureRef<()>) {
 
 /// What one waits in front of: a primitive, as one kind of waiter sees it.
 pub(crate) trait Gate {
+    /// What those who wait here wait for.
+    const KIND: AwaitedKind;
+
     fn bond(&self) -> &Bond;
     fn line(&self) -> &Line;
     /// Gets through without waiting, if that is possible.
@@ -458,9 +463,13 @@ impl<G: Gate> Drop for Passing<G> {
 }
 
 impl Waiting {
-    fn join(gate: &impl Gate, site: &'static Location<'static>) -> Self {
+    fn join<G: Gate>(gate: &G, site: &'static Location<'static>) -> Self {
         let lp = gate.bond().running_loop();
-        let promise = Promise::create(&lp, site);
+        let purpose = InLine {
+            kind: G::KIND,
+            site: gate.bond().site(),
+        };
+        let promise = Promise::create_for(purpose, &lp, site);
         let future = Future::new(promise.clone());
         let ticket = gate.line().push(promise);
         let lent = None;

@@ -13,6 +13,7 @@ use futures_core::FusedFuture;
 
 use super::errors::{Attempt, Reason};
 use super::{Bond, Gate, Line, NotAcquiredError, Passing};
+use crate::snapshot::AwaitedKind;
 
 /// Lets one task at a time get at a value.
 ///
@@ -359,6 +360,8 @@ struct LockGate<T> {
 }
 
 impl<T> Gate for LockGate<T> {
+    const KIND: AwaitedKind = AwaitedKind::Lock;
+
     fn bond(&self) -> &Bond {
         self.lock.bond()
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use futures_core::FusedFuture;
 
 use super::{Bond, Gate, Line, OverReleaseError, Passing};
+use crate::snapshot::AwaitedKind;
 
 /// Lets a number of tasks at a time do something.
 ///
@@ -293,6 +294,8 @@ impl fmt::Debug for Semaphore {
 struct SemaphoreGate(Semaphore);
 
 impl Gate for SemaphoreGate {
+    const KIND: AwaitedKind = AwaitedKind::Semaphore;
+
     fn bond(&self) -> &Bond {
         &self.0.shared.bond
     }

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use super::{Container, GetNowaitError, PutNowaitError, TaskDoneError};
 use crate::locks::{Bond, Gate, Line};
+use crate::snapshot::AwaitedKind;
 
 pub(super) struct Shared<C> {
     pub(super) bond: Bond,
@@ -244,6 +245,8 @@ impl<C> Clone for Getters<C> {
 }
 
 impl<C: Container> Gate for Getters<C> {
+    const KIND: AwaitedKind = AwaitedKind::QueueGet;
+
     fn bond(&self) -> &Bond {
         &self.0.bond
     }
@@ -273,6 +276,8 @@ impl<C: Container> Gate for Getters<C> {
 pub(super) struct Putters<C>(pub(super) Rc<Shared<C>>);
 
 impl<C: Container> Gate for Putters<C> {
+    const KIND: AwaitedKind = AwaitedKind::QueuePut;
+
     fn bond(&self) -> &Bond {
         &self.0.bond
     }
@@ -302,6 +307,8 @@ impl<C: Container> Gate for Putters<C> {
 pub(super) struct Joiners<C>(pub(super) Rc<Shared<C>>);
 
 impl<C: Container> Gate for Joiners<C> {
+    const KIND: AwaitedKind = AwaitedKind::QueueJoin;
+
     fn bond(&self) -> &Bond {
         &self.0.bond
     }

@@ -20,9 +20,10 @@ use pin_project_lite::pin_project;
 pub use self::builder::GroupTaskBuilder;
 pub use self::errors::ExceptionGroup;
 
-use self::state::{Failure, Phase, State};
+use self::state::{EndOfGroup, Failure, Phase, State};
 use crate::cancellation::{CancelledError, Ended, RunIn, ScopeSlot};
 use crate::event_loop::current;
+use crate::futures::{self, Promise};
 use crate::tasks::{Task, TaskBuilder};
 
 /// Runs `body` with a group for tasks that cannot fail, and waits for all of them.
@@ -230,7 +231,9 @@ impl<E: 'static> TaskGroup<E> {
             state.abort();
         }
         while !state.children.borrow().is_empty() {
-            let all_over = state.event_loop.create_future();
+            let purpose = EndOfGroup(Rc::downgrade(state));
+            let all_over = Promise::create_for(purpose, &state.event_loop.lp, state.site);
+            let all_over = futures::Future::new(all_over);
             *state.all_over.borrow_mut() = Some(all_over.clone());
             let ended = RunIn::new(scope, self.follow(all_over)).await;
             if let Ended::Cancelled(why) = ended

@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
 use std::ptr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use slab::Slab;
 
 use crate::cancellation::{CancelledError, ScopeRef};
 use crate::errors::{PanicError, ResultError};
 use crate::event_loop::LoopHandle;
+use crate::futures::purpose::{Nature, Purpose};
 use crate::futures::{AnyRef, Future};
+use crate::snapshot::AwaitedKind;
 use crate::tasks::{Task, TaskRef};
 
 /// What the handles of a group share.
@@ -47,6 +49,28 @@ pub(super) enum Phase {
     Exiting,
     /// All is over, or the group was dropped.
     Over,
+}
+
+/// What the end of the last child is waited for with.
+pub(super) struct EndOfGroup<E: 'static>(pub(super) Weak<State<E>>);
+
+impl<E> Purpose for EndOfGroup<E> {
+    fn nature(&self) -> Nature {
+        Nature::of(AwaitedKind::TaskGroup)
+    }
+
+    fn inside(&self) -> Vec<AnyRef> {
+        let Some(state) = self.0.upgrade() else {
+            return Vec::new();
+        };
+        let mut children: Vec<_> = {
+            let children = state.children.borrow();
+            children.iter().map(|(_, child)| child.clone()).collect()
+        };
+        children.sort_by_key(|child| child.head().id());
+        let any = |child: TaskRef| -> AnyRef { child };
+        children.into_iter().map(any).collect()
+    }
 }
 
 /// An error of a child or of the body.

@@ -17,8 +17,11 @@ use super::head::{DONE, MUST, QUEUED, RAISED, RUNNING, TaskHead};
 use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
-use crate::event_loop::{ExceptionContext, LoopState, Run};
+use crate::event_loop::{About, ExceptionContext, LoopState, Run};
+use crate::futures::purpose::Nature;
 use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
+use crate::observe::EntryKind;
+use crate::snapshot::AwaitedKind;
 
 pub(crate) type TaskRef = Pin<Rc<dyn AnyTask>>;
 /// What a panic carries.
@@ -159,6 +162,7 @@ where
         site: &'static Location<'static>,
         start: Start,
     ) -> Pin<Rc<Self>> {
+        let named = name.is_some();
         let task = Rc::pin(Self {
             shared: Shared::new(lp, site),
             head: TaskHead::new(name),
@@ -171,6 +175,9 @@ where
             let slot = lp.tasks.borrow_mut().insert(task.clone());
             task.head.slot.set(slot);
             task.head.set(QUEUED);
+            if named {
+                task.head.tell_name(lp);
+            }
             match start {
                 Start::Eager if lp.runs_here() => lp.step_now(task.clone()),
                 _ => lp.push(task.clone()),
@@ -237,7 +244,9 @@ where
         if let Err(payload) = dropped {
             lp.guard("drop of a coroutine", site, || resume_unwind(payload));
         }
+        let mark = self.head.mark();
         self.finish(lp, Inner::Cancelled(why));
+        lp.tell_task_over(mark);
     }
 
     /// The task is over: the loop lets go of it, and whoever waits for it hears of it.
@@ -323,6 +332,10 @@ where
         !self.head.has(DONE)
     }
 
+    fn nature(&self) -> Nature {
+        Nature::of(AwaitedKind::Task)
+    }
+
     fn task(&self) -> Option<&TaskHead> {
         Some(&self.head)
     }
@@ -376,9 +389,11 @@ where
         }
     }
 
-    fn what(&self) -> String {
-        let name = self.head.name();
-        format!("step of task '{name}' created at {}", self.shared.base.site)
+    fn about(&self) -> About {
+        About {
+            task: Some(self.head.mark()),
+            ..About::at(EntryKind::Step, self.shared.base.site)
+        }
     }
 }
 
@@ -401,7 +416,9 @@ where
         lp.step.end();
         let what = format!("task '{}'", self.head.name());
         let panic = PanicError::new(payload, what, site);
+        let mark = self.head.mark();
         self.finish(&lp, Inner::Panicked(panic));
+        lp.tell_task_over(mark);
     }
 
     fn abandon(self: Pin<Rc<Self>>) {

@@ -98,6 +98,7 @@ impl TaskHandle {
     /// ```
     pub fn set_name(&self, name: impl Into<String>) {
         self.head().set_name(shared_name(name));
+        self.head().tell_name(&self.task.base().lp);
     }
 
     /// Says whether it is over.

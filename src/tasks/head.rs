@@ -24,8 +24,9 @@ use std::rc::Rc;
 use super::open_scopes::OpenScopes;
 use super::waker::StepWaker;
 use crate::cancellation::{CancelledError, Scope, ScopeId};
-use crate::event_loop::LoopState;
+use crate::event_loop::{LoopState, TaskMark};
 use crate::futures::AnyRef;
+use crate::snapshot::TaskState;
 
 /// A set of flags.
 pub(super) type Flags = u16;
@@ -145,6 +146,14 @@ impl TaskHead {
         u64::from(self.slot.get()) << 32 | (self.id & u64::from(u32::MAX))
     }
 
+    /// What it is for those who only look at it.
+    pub(super) fn mark(&self) -> TaskMark {
+        TaskMark {
+            id: self.id,
+            key: self.key(),
+        }
+    }
+
     pub(super) fn has(&self, flags: Flags) -> bool {
         self.flags.get() & flags != 0
     }
@@ -191,6 +200,25 @@ impl TaskHead {
 
     pub(super) fn set_name(&self, name: Rc<str>) {
         self.rare(|rare| rare.name = Some(name));
+    }
+
+    /// What it does, for a snapshot.
+    pub(crate) fn doing(&self) -> TaskState {
+        if self.has(RUNNING) {
+            TaskState::Running
+        } else if !self.has(QUEUED) {
+            TaskState::Waiting
+        } else if self.has(STARTED) {
+            TaskState::Ready
+        } else {
+            TaskState::New
+        }
+    }
+
+    /// Tells those who observe the loop that it has got a name.
+    #[cold]
+    pub(super) fn tell_name(&self, lp: &LoopState) {
+        lp.tell_task_named(self.id, &self.name());
     }
 
     // ---- what it awaits

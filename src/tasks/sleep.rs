@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_core::FusedFuture;
 
 use crate::event_loop::{LoopHandle, TimerHandle, current, to_nanos};
+use crate::futures::purpose::Asleep;
 use crate::futures::{Future, Promise};
 
 /// Suspends the task for `delay`; a delay of zero for one turn.
@@ -206,13 +207,13 @@ impl Sleep {
     /// Arms the timer, as `loop.call_later` and a future would.
     fn start(until: Until, site: &'static Location<'static>) -> State {
         let lp = LoopHandle::running().lp;
-        let future = Future::new(Promise::create(&lp, site));
-        let resolve = future.clone();
         let when = match until {
             Until::Delay(delay) => lp.after(delay),
             Until::Instant(when) => to_nanos(when),
         };
-        let timer = lp.call_at(when, move || {
+        let future = Future::new(Promise::create_for(Asleep(when), &lp, site));
+        let resolve = future.clone();
+        let timer = lp.call_at_for(site, when, move || {
             // It may have been cancelled while the timer was on its way through the queue.
             let _ = resolve.set_result(());
         });

@@ -294,7 +294,10 @@ impl LoopState {
         {
             let mut no_main = NoMain;
             let mut stepper = Stepper::new(self, &mut no_main);
-            let step = || task.clone().run(self, &mut stepper);
+            let step = || {
+                let _observed = self.observe(None, &*task);
+                task.clone().run(self, &mut stepper);
+            };
             if let Err(payload) = catch_unwind(AssertUnwindSafe(step)) {
                 task.step_panicked(payload, &mut stepper);
             }

@@ -45,6 +45,10 @@ impl TaskTable {
         &mut self.waiters[slot as usize]
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Bridge, arrive};
 use crate::concurrent::{self, ResultError};
 use crate::event_loop::LoopHandle;
+use crate::futures::purpose::FromThread;
 use crate::futures::{Future, Inner, OwnedFuture, Promise};
 
 /// Does [`LoopHandle::wrap_future`] on the running loop.
@@ -78,7 +79,11 @@ impl LoopHandle {
     #[track_caller]
     pub fn wrap_future<T: 'static>(&self, future: concurrent::Future<T>) -> OwnedFuture<T> {
         self.lp.assert_open();
-        let wrapped = Future::new(Promise::create(&self.lp, Location::caller()));
+        let wrapped = Future::new(Promise::create_for(
+            FromThread,
+            &self.lp,
+            Location::caller(),
+        ));
         let source = future.clone();
         wrapped.add_done_callback(move |wrapped| {
             if wrapped.cancelled() {

@@ -7,7 +7,8 @@ use super::timeout;
 use crate::cancellation::CancelledError;
 use crate::errors::{ResultError, TimeoutError};
 use crate::event_loop::{Awaitable, LoopHandle};
-use crate::futures::{AnyRef, State};
+use crate::futures::purpose::EndOfWait;
+use crate::futures::{self, AnyRef, Promise, State};
 
 /// Waits for `awaitable`, and cancels it if that takes longer than `delay`; `None` is for ever.
 ///
@@ -100,7 +101,7 @@ async fn wait_no_longer<A: Awaitable>(
 /// Cancels a future, and waits until it is done. It is not awaited itself: then a cancellation of the
 /// task would be passed to it, and not end the wait.
 async fn cancel_and_wait(future: &AnyRef, site: &'static Location<'static>) {
-    let over = LoopHandle::running().create_future();
+    let over = futures::Future::new(Promise::create_for(EndOfWait, &future.base().lp, site));
     let release = over.clone();
     let callback = future.clone().notify(
         site,

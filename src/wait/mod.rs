@@ -15,11 +15,13 @@ use futures_core::FusedFuture;
 
 pub use self::waitable::{Waitable, Waited};
 
-use crate::event_loop::{LoopState, Run, TimerHandle, current};
+use crate::event_loop::{About, LoopState, Run, TimerHandle, current};
+use crate::futures::purpose::EndOfWait;
 use crate::futures::{
     AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
     distinct, retain,
 };
+use crate::observe::EntryKind;
 use crate::tasks::{Payload, Stepper};
 
 /// What [`wait`] waits for.
@@ -254,7 +256,7 @@ impl<T: 'static> New<T> {
     /// Arms the timer, and listens to the futures.
     fn begin(self) -> Waiting<T> {
         let lp = self.futures[0].base().lp.clone();
-        let waiter = Future::new(Promise::create(&lp, self.site));
+        let waiter = Future::new(Promise::create_for(EndOfWait, &lp, self.site));
         let timer = self.timeout.map(|timeout| {
             let waiter = waiter.clone();
             let timer = lp.call_at(lp.after(timeout), move || release(&waiter));
@@ -338,6 +340,10 @@ impl<T: 'static> Listener for WaitListener<T> {
         self.told.add(id);
         true
     }
+
+    fn on_behalf(&self) -> Option<AnyRef> {
+        Some(self.waiter.any())
+    }
 }
 
 impl<T: 'static> Run for WaitListener<T> {
@@ -353,8 +359,8 @@ impl<T: 'static> Run for WaitListener<T> {
         }
     }
 
-    fn what(&self) -> String {
-        format!("wait() called at {}", self.site)
+    fn about(&self) -> About {
+        About::at(EntryKind::Wait, self.site)
     }
 }
 

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use callsoon::testing::Order;
 use callsoon::{
-    CallbackId, Future, Handle, LoopHandle, RunEnd, TaskHandle, TimerHandle, create_task, sleep,
-    yield_now,
+    CallbackId, Clock, EventLoop, Future, Handle, LoopHandle, RunEnd, TaskHandle, TimerHandle,
+    create_task, sleep, yield_now,
 };
 use proptest::prelude::*;
 
@@ -81,8 +82,8 @@ proptest! {
     /// L2, L3, L10, R1: the ready queue is first in, first out, turn by turn, with cancels and stops
     /// in it.
     #[test]
-    fn ready_queue_runs_like_a_model(script in script(3)) {
-        let event_loop = virtual_loop();
+    fn ready_queue_runs_like_a_model(script in script(3), seed in any::<Option<u64>>()) {
+        let event_loop = loop_with(seed);
         let real = Rc::new(RefCell::new(Vec::new()));
         let handles = Rc::new(RefCell::new(Vec::new()));
         schedule_real(&event_loop.handle(), &script, &real, &handles);
@@ -99,8 +100,8 @@ proptest! {
 
     /// F5, F6, F8: a future's callbacks are a list of what was added and not removed before the end.
     #[test]
-    fn callbacks_behave_like_a_list(actions in prop::collection::vec(callback_action(), 1..80)) {
-        let event_loop = virtual_loop();
+    fn callbacks_behave_like_a_list(actions in prop::collection::vec(callback_action(), 1..80), seed in any::<Option<u64>>()) {
+        let event_loop = loop_with(seed);
         let future = event_loop.create_future::<u32>();
         let called: Rc<RefCell<Vec<usize>>> = Rc::default();
         let mut ids: Vec<CallbackId> = Vec::new();
@@ -144,8 +145,9 @@ proptest! {
     fn every_task_of_a_random_program_ends(
         tasks in prop::collection::vec(prop::collection::vec(operation(), 0..8), 1..8),
         cancels in prop::collection::vec((0_usize..8, 0_u64..12), 0..6),
+        seed in any::<Option<u64>>(),
     ) {
-        let event_loop = virtual_loop();
+        let event_loop = loop_with(seed);
         event_loop.set_exception_handler(|_, _| ());
         let world = Rc::new(World {
             futures: (0..FUTURES).map(|_| event_loop.create_future()).collect(),
@@ -190,8 +192,8 @@ proptest! {
 
     /// A cancelled task that awaits pending things, in any arrangement, ends cancelled.
     #[test]
-    fn cancel_always_ends_a_waiting_task(shape in shape(3), turns in 0_usize..4) {
-        let event_loop = virtual_loop();
+    fn cancel_always_ends_a_waiting_task(shape in shape(3), turns in 0_usize..4, seed in any::<Option<u64>>()) {
+        let event_loop = loop_with(seed);
         let task = event_loop.create_task(wait_in_shape(event_loop.handle(), shape));
         for _ in 0..turns {
             turn(&event_loop);
@@ -202,6 +204,15 @@ proptest! {
         }
         prop_assert!(task.cancelled(), "{:?}", task);
     }
+}
+
+/// A loop that is first in, first out, or shuffles from a seed: what a property says of more than that
+/// order holds in every one.
+#[track_caller]
+fn loop_with(seed: Option<u64>) -> EventLoop {
+    let order = seed.map_or(Order::Fifo, |seed| Order::Shuffled { seed });
+    let builder = EventLoop::builder().clock(Clock::Virtual);
+    builder.order(order).build()
 }
 
 // ---- timers

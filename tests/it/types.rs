@@ -445,7 +445,7 @@ fn loops_handles_and_sleeps_print_their_state() {
     let builder = EventLoop::builder().clock(Clock::Virtual).debug(true);
     assert_eq!(
         format!("{builder:?}"),
-        "Builder { clock: Virtual, debug: true }"
+        "Builder { clock: Virtual, debug: true, order: Fifo }"
     );
     assert_eq!(
         format!("{:?}", event_loop.task(async {}).name("n")),

@@ -1,0 +1,22 @@
+//! See what a loop does: recordings, with a timeline to look at, and a watchdog.
+//!
+//! Nothing in here costs anything while it is not used.
+
+mod chrome;
+mod kind;
+mod pulse;
+mod recorder;
+mod recording;
+mod slow;
+mod svg;
+mod timeline;
+mod watchdog;
+
+pub use self::kind::EntryKind;
+pub(crate) use self::kind::words;
+pub use self::recording::Recording;
+pub use self::timeline::{Event, RecordedTask};
+pub use self::watchdog::{Stall, Watchdog};
+
+pub(crate) use self::pulse::Pulse;
+pub(crate) use self::slow::SlowCallbacks;
