@@ -74,6 +74,17 @@ impl<T: 'static> Future<T> {
         self.unwrap_result(id, self.take_result())
     }
 
+    /// An await of something whose result tells nothing, and stays where it is.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let id = ready!(self.poll_over(cx));
+        match self.shared().state() {
+            State::Ready => Poll::Ready(()),
+            _ => self.unwrap_result(id, self.take_result()).map(drop),
+        }
+    }
+
     /// Turns an outcome into what an await does with it that waited under registration `id`.
     #[track_caller]
     fn unwrap_result(&self, id: u64, outcome: Result<T, ResultError>) -> Poll<T> {

@@ -19,7 +19,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -382,7 +381,7 @@ impl<G: Gate> Passing<G> {
             let waiting = self
                 .waiting
                 .get_or_insert_with(|| Waiting::join(gate, site));
-            if Pin::new(&mut waiting.future).poll(cx).is_pending() {
+            if waiting.future.poll_end(cx).is_pending() {
                 if waiting.future.cancelled() {
                     // The poll has raised that, and this is going to be dropped.
                     self.give_up();
