@@ -17,5 +17,5 @@ pub use self::recording::Recording;
 pub use self::timeline::{Event, RecordedTask};
 pub use self::watchdog::{Stall, Watchdog};
 
-pub(crate) use self::pulse::Pulse;
+pub(crate) use self::pulse::{Heart, Pulse};
 pub(crate) use self::slow::SlowCallbacks;
