@@ -79,6 +79,7 @@ impl Builder {
     #[track_caller]
     pub fn build(self) -> EventLoop {
         let lp = LoopState::new(self.clock, Location::caller());
+        crate::observe::attach_features(&lp);
         lp.set_debug(self.debug);
         EventLoop {
             handle: LoopHandle { lp },
