@@ -123,6 +123,13 @@ impl Runner {
         }
     }
 
+    /// Makes a runner of a loop.
+    pub(crate) fn of(event_loop: EventLoop) -> Self {
+        let mut runner = Self::new();
+        runner.event_loop = Some(event_loop);
+        runner
+    }
+
     /// Sets how long [`close`](Self::close) waits, on the loop's clock, for tasks to clean up; ten
     /// seconds unless set otherwise.
     ///
@@ -228,7 +235,17 @@ impl Runner {
     /// ```
     #[track_caller]
     pub fn run<F: IntoFuture>(&mut self, coroutine: F) -> Result<F::Output, RunError> {
-        let site = Location::caller();
+        self.run_as(None, Location::caller(), coroutine)
+    }
+
+    /// The same with a name for its task, on behalf of whoever is at `site`.
+    #[track_caller]
+    pub(crate) fn run_as<F: IntoFuture>(
+        &mut self,
+        name: Option<Rc<str>>,
+        site: &'static Location<'static>,
+        coroutine: F,
+    ) -> Result<F::Output, RunError> {
         let lp = self.event_loop()?.lp.clone();
         let _running = lp.start_run(site)?;
         let coroutine = pin!(Some(coroutine.into_future()));
@@ -236,7 +253,7 @@ impl Runner {
             coroutine,
             result: None,
         };
-        let task = TaskCell::<_, Plain>::spawn(lp.clone(), MainProxy, None, site, Start::Queued);
+        let task = TaskCell::<_, Plain>::spawn(lp.clone(), MainProxy, name, site, Start::Queued);
         let any: AnyRef = task.clone();
         if let Err(early) = lp.run_until_done(&any, &mut main) {
             // The coroutine cannot outlive this call.

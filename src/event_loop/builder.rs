@@ -92,7 +92,13 @@ impl Builder {
     /// ```
     #[track_caller]
     pub fn build(self) -> EventLoop {
-        let lp = LoopState::new(self.clock, Location::caller());
+        self.build_at(Location::caller())
+    }
+
+    /// The same on behalf of whoever is at `site`.
+    pub(crate) fn build_at(self, site: &'static Location<'static>) -> EventLoop {
+        let lp = LoopState::new(self.clock, site);
+        crate::observe::attach_features(&lp);
         lp.set_debug(self.debug);
         lp.ready.borrow_mut().set_order(self.order);
         EventLoop {

@@ -159,6 +159,7 @@ impl LoopState {
     /// Waits for something to do. Says whether nothing can ever come.
     #[inline(never)]
     fn wait(self: &Rc<Self>, patience: Patience) -> bool {
+        self.observers.rest();
         let next = self.timers.borrow_mut().next_deadline();
         match self.time.kind() {
             Clock::Monotonic => {
@@ -340,6 +341,7 @@ pub(crate) struct Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
+        self.lp.observers.rest();
         self.lp.running.set(None);
     }
 }

@@ -12,11 +12,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use once_cell::unsync::OnceCell;
 
 use super::handles::TimerRef;
 use super::ready::{Ready, Run};
 use super::state::LoopState;
-use crate::observe::EntryKind;
+use crate::observe::{EntryKind, Heart, Pulse};
 use crate::tasks::Stepper;
 
 /// Something that wants to know what a loop does.
@@ -48,7 +51,7 @@ pub(crate) trait Observer {
     fn task_over(&self, _lp: &LoopState, _task: TaskMark) {}
 
     /// A task has got a name.
-    fn task_named(&self, _lp: &LoopState, _id: u64, _name: &str) {}
+    fn task_named(&self, _id: u64, _name: &str) {}
 
     /// The loop is closed, and has dropped what was pending.
     fn closed(&self, _lp: &LoopState) {}
@@ -110,10 +113,17 @@ type List = Rc<[Rc<dyn Observer>]>;
 pub(crate) struct Observers {
     /// Whether there is any.
     any: Cell<bool>,
+    /// Whether there is any in the list.
+    listens: Cell<bool>,
     /// Whether any hears of what is scheduled.
     hears: Cell<bool>,
     /// Replaced as a whole, so that nothing is borrowed while one of them is called.
     list: RefCell<Option<List>>,
+    /// What shows to other threads what runs, once a watchdog was there. It is called all the time, and
+    /// so in a shorter way: it calls nobody, and stays.
+    heart: OnceCell<Heart>,
+    /// How many watchdogs there are.
+    watchdogs: Cell<usize>,
     /// The tickets of what has yet to run of this turn's batch and of the ready queue, in order;
     /// empty while nobody hears of what is scheduled.
     tickets: RefCell<VecDeque<Ticket>>,
@@ -141,6 +151,21 @@ impl Observers {
     fn tell(&self, tell: impl Fn(&dyn Observer)) {
         for observer in self.list().iter().flat_map(|list| list.iter()) {
             tell(&**observer);
+        }
+    }
+
+    /// An entry begins to run.
+    #[inline]
+    pub(super) fn beat(&self, about: &About) {
+        if let Some(heart) = self.heart.get() {
+            heart.begins(about);
+        }
+    }
+
+    /// The loop is about to wait, or to return to its host.
+    pub(super) fn rest(&self) {
+        if let Some(heart) = self.heart.get() {
+            heart.rests();
         }
     }
 
@@ -195,7 +220,6 @@ impl LoopState {
     fn observe_with(&self, list: List) {
         let observers = &self.observers;
         let hears = list.iter().any(|observer| observer.hears_schedules());
-        observers.any.set(!list.is_empty());
         if observers.hears.replace(hears) != hears {
             let queued = self.unrun.get() + self.ready.borrow().len();
             let unknown = std::iter::repeat_n(NO_TICKET, if hears { queued } else { 0 });
@@ -204,8 +228,40 @@ impl LoopState {
         }
         let list = (!list.is_empty()).then_some(list);
         let old = std::mem::replace(&mut *observers.list.borrow_mut(), list);
-        // The last reference may take user code with it: a handler.
+        self.refresh_observed();
         drop(old);
+    }
+
+    /// Shows to other threads what runs from now on, until as many watchdogs are gone as came.
+    pub(crate) fn add_watchdog(&self) -> &Arc<Pulse> {
+        let watchdogs = &self.observers.watchdogs;
+        let heart = self.observers.heart.get_or_init(|| {
+            let pulse = Arc::default();
+            self.remote().show(&pulse);
+            Heart::new(pulse)
+        });
+        if watchdogs.replace(watchdogs.get() + 1) == 0 {
+            heart.learn_names(self);
+        }
+        self.refresh_observed();
+        &heart.pulse
+    }
+
+    pub(crate) fn remove_watchdog(&self) {
+        let watchdogs = &self.observers.watchdogs;
+        watchdogs.set(watchdogs.get() - 1);
+        if watchdogs.get() == 0 {
+            // Nobody will say when what runs now is over.
+            self.observers.rest();
+        }
+        self.refresh_observed();
+    }
+
+    fn refresh_observed(&self) {
+        let observers = &self.observers;
+        let listens = observers.list.borrow().is_some();
+        observers.listens.set(listens);
+        observers.any.set(listens || observers.watchdogs.get() > 0);
     }
 
     /// Appends to the ready queue, and tells who did.
@@ -272,37 +328,66 @@ impl LoopState {
     /// Tells that a task has got a name.
     pub(crate) fn tell_task_named(&self, id: u64, name: &str) {
         if self.observers.any() {
-            self.observers.tell(|it| it.task_named(self, id, name));
+            self.observers.tell(|it| it.task_named(id, name));
+            if let Some(heart) = self.observers.heart.get() {
+                heart.task_named(self, id, name);
+            }
         }
     }
 
     /// Tells that the loop is closed.
     pub(super) fn tell_closed(&self) {
         self.observers.tell(|it| it.closed(self));
+        if let Some(heart) = self.observers.heart.get() {
+            heart.closed();
+        }
     }
 
     /// Runs the entry that came first, and tells.
     #[inline(never)]
     pub(super) fn run_observed(self: &Rc<Self>, entry: Ready, stepper: &mut Stepper<'_>) {
+        match self.observers.listens.get() {
+            true => self.run_told(entry, stepper),
+            false => entry.run_shown(self, stepper),
+        }
+    }
+
+    #[inline(never)]
+    fn run_told(self: &Rc<Self>, entry: Ready, stepper: &mut Stepper<'_>) {
+        let about = entry.about();
         let ticket = match self.observers.hear_schedules() {
             true => self.observers.redeem(),
             false => None,
         };
-        let _observed = self.observe(ticket, &*entry);
-        entry.run(self, stepper);
+        let _told = self.tell_begin(ticket, &about);
+        entry.run_shown(self, stepper);
     }
 
-    /// Tells that an entry runs, until what this gives is dropped; nobody if nobody observes.
-    pub(crate) fn observe(&self, ticket: Option<Ticket>, entry: &dyn Run) -> Option<Observed<'_>> {
-        let list = self.observers.list()?;
-        let about = entry.about();
-        for observer in list.iter() {
-            observer.begins(self, ticket, &about);
+    /// Tells that an entry runs, and that it is over when what this gives is dropped.
+    fn tell_begin(&self, ticket: Option<Ticket>, about: &About) -> Told<'_> {
+        let list = self.observers.list();
+        for observer in list.iter().flat_map(|list| list.iter()) {
+            observer.begins(self, ticket, about);
         }
-        Some(Observed {
+        Told {
             lp: self,
             list,
             task: about.task,
+        }
+    }
+
+    /// Tells that something runs inside of what runs, until what this gives is dropped.
+    pub(crate) fn observe_inner(&self, entry: &dyn Run) -> Option<Inner<'_>> {
+        if !self.observers.any() {
+            return None;
+        }
+        let about = entry.about();
+        if let Some(heart) = self.observers.heart.get() {
+            heart.begins_inside(&about);
+        }
+        Some(Inner {
+            observers: &self.observers,
+            _told: self.tell_begin(None, &about),
         })
     }
 
@@ -324,15 +409,15 @@ fn key_of(timer: &TimerRef) -> TimerKey {
 }
 
 /// An entry runs, and those who were told so are told when this is dropped.
-pub(crate) struct Observed<'a> {
+struct Told<'a> {
     lp: &'a LoopState,
-    list: List,
+    list: Option<List>,
     task: Option<TaskMark>,
 }
 
-impl Drop for Observed<'_> {
+impl Drop for Told<'_> {
     fn drop(&mut self) {
-        for observer in self.list.iter().rev() {
+        for observer in self.list.iter().flat_map(|list| list.iter().rev()) {
             observer.ended(self.lp);
         }
         if let Some(task) = self.task
@@ -340,6 +425,20 @@ impl Drop for Observed<'_> {
             && self.lp.with_task(task.key, |_| ()).is_none()
         {
             self.lp.tell_task_over(task);
+        }
+    }
+}
+
+/// Something runs inside of what runs.
+pub(crate) struct Inner<'a> {
+    observers: &'a Observers,
+    _told: Told<'a>,
+}
+
+impl Drop for Inner<'_> {
+    fn drop(&mut self) {
+        if let Some(heart) = self.observers.heart.get() {
+            heart.inner_ended();
         }
     }
 }

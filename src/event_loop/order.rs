@@ -10,8 +10,8 @@ use super::clock::Nanos;
 /// In which order a loop runs what is ready in a turn.
 ///
 /// A shuffled loop puts what is ready in another order at the beginning of each turn, as far as asyncio
-/// promises none: a program that depends on more than what is promised then shows it. When a callback or
-/// a step runs, how often, in which turn and at which time of the loop's clock, stays as it is.
+/// promises none: a program that depends on more than what is promised then shows it. Whatever is ready in
+/// a turn still runs once, and in that turn.
 ///
 /// Promised, and never changed:
 ///

@@ -118,6 +118,13 @@ pub(crate) trait Run {
         Lane::of(self)
     }
 
+    /// Runs it, and shows other threads that it does. In one go, for it is done with every entry while
+    /// a watchdog is there.
+    fn run_shown(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, stepper: &mut Stepper<'_>) {
+        lp.observers.beat(&self.about());
+        self.run(lp, stepper);
+    }
+
     /// Drops the closure that will not be called, because the loop closes.
     fn discard(&self) {}
 }

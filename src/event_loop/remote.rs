@@ -21,7 +21,7 @@ pub(crate) struct Remote {
     hook: Mutex<Option<WakeupHook>>,
     /// How many `ExpectedWork` guards are alive.
     expected: AtomicUsize,
-    /// What a watchdog watches, if one does.
+    /// What watchdogs look at, once one was there.
     pulse: Mutex<Option<Arc<Pulse>>>,
 }
 
@@ -70,14 +70,9 @@ impl Remote {
         }
     }
 
-    /// A watchdog makes the loop show what runs.
-    pub(crate) fn show_pulse(&self, pulse: &Arc<Pulse>) {
+    /// From now on the loop shows what runs, while a watchdog is there.
+    pub(super) fn show(&self, pulse: &Arc<Pulse>) {
         *self.pulse.lock() = Some(pulse.clone());
-    }
-
-    /// That watchdog goes.
-    pub(crate) fn hide_pulse(&self, pulse: &Arc<Pulse>) {
-        self.pulse.lock().take_if(|it| Arc::ptr_eq(it, pulse));
     }
 
     /// What runs now, if a watchdog makes the loop show that.

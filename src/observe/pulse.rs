@@ -18,7 +18,7 @@ use crossbeam_utils::atomic::AtomicCell;
 
 use super::kind::words;
 use super::{EntryKind, Stall};
-use crate::event_loop::{About, LoopState, Observer, Ticket};
+use crate::event_loop::{About, LoopState};
 use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, wait_on};
 
 /// In the place of a number: nothing runs.
@@ -42,24 +42,28 @@ pub(crate) struct Pulse {
     awaited: AtomicBool,
     /// The tasks that have names of their own.
     names: Mutex<HashMap<u64, String>>,
-    watch: Mutex<Watch>,
+    watches: Mutex<Vec<Arc<Watch>>>,
+}
+
+/// What a watching thread shares with the loop.
+pub(super) struct Watch {
+    state: Mutex<WatchState>,
     changed: Condvar,
 }
 
-/// What the watching thread knows.
 #[derive(Default)]
-struct Watch {
+struct WatchState {
     /// Nobody needs it any more.
     stopped: bool,
-    /// What somebody waited for the end of, has ended.
+    /// What it waited for the end of, has ended.
     over: bool,
-    /// What ran when it looked last, and when it saw that first.
+    /// Which entry ran when it looked last, and when it saw that first.
     seen: Option<(u64, Instant)>,
 }
 
 /// What runs.
 #[derive(Clone, Copy)]
-pub(crate) struct Shown {
+pub(super) struct Shown {
     number: u64,
     kind: EntryKind,
     site: Option<&'static Location<'static>>,
@@ -81,8 +85,8 @@ impl Shown {
     }
 }
 
-impl Pulse {
-    pub(super) fn new() -> Self {
+impl Default for Pulse {
+    fn default() -> Self {
         Self {
             number: AtomicU64::new(RESTS),
             kind: AtomicCell::new(EntryKind::Callback),
@@ -90,13 +94,15 @@ impl Pulse {
             task: AtomicU64::new(NO_TASK),
             awaited: AtomicBool::new(false),
             names: Mutex::new(HashMap::new()),
-            watch: Mutex::new(Watch::default()),
-            changed: Condvar::new(),
+            watches: Mutex::new(Vec::new()),
         }
     }
+}
 
+impl Pulse {
     // ---- the loop's thread
 
+    #[inline]
     fn show(&self, shown: &Shown) {
         self.number.store(WRITES, Ordering::Release);
         self.kind.store(shown.kind);
@@ -104,10 +110,6 @@ impl Pulse {
         let task = shown.task.unwrap_or(NO_TASK);
         self.task.store(task, Ordering::Release);
         self.number.store(shown.number, Ordering::Release);
-    }
-
-    fn rest(&self) {
-        self.number.store(RESTS, Ordering::Release);
         if self.awaited.load(Ordering::Relaxed) {
             self.tell_over();
         }
@@ -116,14 +118,26 @@ impl Pulse {
     #[cold]
     fn tell_over(&self) {
         self.awaited.store(false, Ordering::Relaxed);
-        self.watch.lock().over = true;
-        self.changed.notify_all();
+        for watch in self.watches.lock().iter() {
+            watch.state.lock().over = true;
+            watch.changed.notify_all();
+        }
     }
 
-    /// Ends the wait of the watching thread for good.
-    pub(super) fn stop(&self) {
-        self.watch.lock().stopped = true;
-        self.changed.notify_all();
+    /// Somebody begins to watch.
+    pub(super) fn begin_watch(&self) -> Arc<Watch> {
+        let watch = Arc::new(Watch {
+            state: Mutex::new(WatchState::default()),
+            changed: Condvar::new(),
+        });
+        self.watches.lock().push(watch.clone());
+        watch
+    }
+
+    /// Has a watching thread end.
+    pub(super) fn end_watch(&self, watch: &Arc<Watch>) {
+        self.watches.lock().retain(|it| !Arc::ptr_eq(it, watch));
+        watch.stop();
     }
 
     // ---- any thread
@@ -155,9 +169,13 @@ impl Pulse {
     /// What runs now, and for how long at least; nothing if that has just begun.
     pub(crate) fn now(&self) -> Option<Stall> {
         let shown = self.shown()?;
-        let seen = self.watch.lock().seen;
-        let since = seen.filter(|(entry, _)| *entry == shown.entry());
-        let running_for = since.map_or(Duration::ZERO, |(_, since)| since.elapsed());
+        let watches = self.watches.lock();
+        let seen = watches.iter().filter_map(|watch| watch.state.lock().seen);
+        let since = seen
+            .filter(|(entry, _)| *entry == shown.entry())
+            .map(|(_, since)| since);
+        let running_for = since.min().map_or(Duration::ZERO, |since| since.elapsed());
+        drop(watches);
         Some(self.report(&shown, running_for))
     }
 
@@ -177,63 +195,58 @@ impl Pulse {
         }
     }
 
-    // ---- the watching thread
+    // ---- a watching thread
 
-    /// Notes what runs since when, and waits until it is time to look again; false if it never is.
-    pub(super) fn pause(&self, seen: Option<(u64, Instant)>, pause: Duration) -> bool {
-        let mut watch = self.watch.lock();
-        watch.seen = seen;
-        if !watch.stopped && !watch.over {
-            watch = wait_on(&self.changed, watch, Some(pause));
-        }
-        watch.over = false;
-        !watch.stopped
-    }
-
-    /// Has the next [`pause`](Self::pause) end when what runs now is over.
+    /// Has the next [`pause`](Watch::pause) of every watch end when what runs now is over.
     pub(super) fn await_end(&self) {
         self.awaited.store(true, Ordering::Release);
     }
 }
 
-/// Shows what a loop runs.
-pub(super) struct Heart {
-    pub(super) pulse: Arc<Pulse>,
-    /// What is interrupted by what runs now.
-    outer: RefCell<Vec<Shown>>,
-    /// The last number that was given.
-    last: Cell<u64>,
-}
+impl Watch {
+    /// Notes what runs since when, and waits until it is time to look again; false if it never is.
+    pub(super) fn pause(&self, seen: Option<(u64, Instant)>, pause: Duration) -> bool {
+        let mut state = self.state.lock();
+        state.seen = seen;
+        if !state.stopped && !state.over {
+            state = wait_on(&self.changed, state, Some(pause));
+        }
+        state.over = false;
+        !state.stopped
+    }
 
-impl Heart {
-    pub(super) fn new(lp: &LoopState, pulse: Arc<Pulse>) -> Self {
-        let tasks = lp.tasks.borrow().all();
-        for task in &tasks {
-            let (id, name) = (task.head().id(), task.head().name());
-            if name != format!("Task-{id}") {
-                pulse.names.lock().insert(id, name);
-            }
-        }
-        Self {
-            pulse,
-            outer: RefCell::default(),
-            last: Cell::new(0),
-        }
+    fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.changed.notify_all();
     }
 }
 
-impl Observer for Heart {
+/// Shows what a loop runs, by its thread.
+pub(crate) struct Heart {
+    pub(crate) pulse: Arc<Pulse>,
+    /// The last number that was given.
+    last: Cell<u64>,
+    /// What is interrupted by what runs now.
+    outer: RefCell<Vec<Option<Shown>>>,
+}
+
+impl Heart {
+    pub(crate) fn new(pulse: Arc<Pulse>) -> Self {
+        Self {
+            pulse,
+            last: Cell::new(0),
+            outer: RefCell::default(),
+        }
+    }
+
+    /// An entry begins to run.
     #[inline]
-    fn begins(&self, _lp: &LoopState, _ticket: Option<Ticket>, about: &About) {
-        let number = self.last.get();
-        let runs = self.pulse.number.load(Ordering::Relaxed) != RESTS;
-        let number = match runs {
-            true => {
-                self.outer.borrow_mut().extend(self.pulse.shown());
-                number + 1
-            }
-            false => (number / ENTRY + 1) * ENTRY,
-        };
+    pub(crate) fn begins(&self, about: &About) {
+        self.show((self.last.get() / ENTRY + 1) * ENTRY, about);
+    }
+
+    #[inline]
+    fn show(&self, number: u64, about: &About) {
         self.last.set(number);
         self.pulse.show(&Shown {
             number,
@@ -243,23 +256,43 @@ impl Observer for Heart {
         });
     }
 
-    #[inline]
-    fn ended(&self, _lp: &LoopState) {
-        // Only what is inside of something else leaves that behind.
-        if self.last.get() % ENTRY == 0 {
-            return self.pulse.rest();
-        }
-        match self.outer.borrow_mut().pop() {
-            Some(outer) => {
-                self.last.set(self.last.get() + 1);
-                let number = self.last.get();
-                self.pulse.show(&Shown { number, ..outer });
-            }
-            None => self.pulse.rest(),
+    /// The loop waits, or returns to its host.
+    pub(crate) fn rests(&self) {
+        self.pulse.number.store(RESTS, Ordering::Release);
+        if self.pulse.awaited.load(Ordering::Relaxed) {
+            self.pulse.tell_over();
         }
     }
 
-    fn task_named(&self, lp: &LoopState, id: u64, name: &str) {
+    /// What begins now is inside of what runs.
+    pub(crate) fn begins_inside(&self, about: &About) {
+        self.outer.borrow_mut().push(self.pulse.shown());
+        self.show(self.last.get() + 1, about);
+    }
+
+    /// What began last, inside of something else, is over.
+    pub(crate) fn inner_ended(&self) {
+        let Some(outer) = self.outer.borrow_mut().pop().flatten() else {
+            // It began when nothing was shown yet.
+            return self.rests();
+        };
+        let number = self.last.get() + 1;
+        self.last.set(number);
+        self.pulse.show(&Shown { number, ..outer });
+    }
+
+    /// The first watchdog comes, or the first since there was none.
+    pub(crate) fn learn_names(&self, lp: &LoopState) {
+        let tasks = lp.tasks.borrow().all();
+        let named = tasks
+            .iter()
+            .map(|task| (task.head().id(), task.head().name()));
+        let named = named.filter(|(id, name)| *name != format!("Task-{id}"));
+        *self.pulse.names.lock() = named.collect();
+    }
+
+    /// A task has got a name.
+    pub(crate) fn task_named(&self, lp: &LoopState, id: u64, name: &str) {
         let mut names = self.pulse.names.lock();
         names.insert(id, name.to_owned());
         let tasks = lp.tasks.borrow();
@@ -269,7 +302,10 @@ impl Observer for Heart {
         }
     }
 
-    fn closed(&self, _lp: &LoopState) {
-        self.pulse.stop();
+    /// The loop is closed: nothing will ever run.
+    pub(crate) fn closed(&self) {
+        for watch in self.pulse.watches.lock().iter() {
+            watch.stop();
+        }
     }
 }

@@ -258,7 +258,7 @@ impl Observer for Recorder {
         }
     }
 
-    fn task_named(&self, _lp: &LoopState, id: u64, name: &str) {
+    fn task_named(&self, id: u64, name: &str) {
         if let Some(lane) = self.state.borrow_mut().tasks.get_mut(&id) {
             name.clone_into(&mut lane.name);
         }

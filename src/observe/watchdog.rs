@@ -8,9 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::EntryKind;
-use super::pulse::{Heart, Look, Pulse, Shown};
+use super::pulse::{Look, Pulse, Shown, Watch};
 use crate::LoopHandle;
-use crate::event_loop::{LoopState, Observer};
+use crate::event_loop::LoopState;
 
 /// The watching thread looks so many times while a threshold passes.
 const LOOKS: u32 = 4;
@@ -89,29 +89,28 @@ impl LoopHandle {
         threshold: Duration,
         handler: impl FnMut(&Stall) + Send + 'static,
     ) -> Watchdog {
-        let pulse = Arc::new(Pulse::new());
-        let watcher = Watcher {
+        let pulse = self.lp.add_watchdog().clone();
+        // From here on its drop takes everything back.
+        let watchdog = Watchdog {
+            lp: self.lp.clone(),
+            watch: pulse.begin_watch(),
             pulse: pulse.clone(),
+        };
+        let watcher = Watcher {
+            watch: watchdog.watch.clone(),
+            pulse,
             threshold,
             handler,
         };
         let thread = thread::Builder::new().name("callsoon watchdog".to_owned());
         if let Err(error) = thread.spawn(move || watcher.watch()) {
-            panic!(
-                "no thread to watch the event loop created at {}: {error}",
-                self.lp.site
-            );
+            let site = self.lp.site;
+            panic!("no thread to watch the event loop created at {site}: {error}");
         }
-        let heart = Rc::new(Heart::new(&self.lp, pulse));
-        self.lp.attach(heart.clone());
         if self.is_closed() {
-            heart.pulse.stop();
+            watchdog.pulse.end_watch(&watchdog.watch);
         }
-        self.lp.remote().show_pulse(&heart.pulse);
-        Watchdog {
-            lp: self.lp.clone(),
-            heart,
-        }
+        watchdog
     }
 }
 
@@ -133,15 +132,14 @@ impl LoopHandle {
 #[must_use = "the watch ends when this is dropped"]
 pub struct Watchdog {
     lp: Rc<LoopState>,
-    heart: Rc<Heart>,
+    pulse: Arc<Pulse>,
+    watch: Arc<Watch>,
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        let observer: Rc<dyn Observer> = self.heart.clone();
-        self.lp.detach(&observer);
-        self.lp.remote().hide_pulse(&self.heart.pulse);
-        self.heart.pulse.stop();
+        self.lp.remove_watchdog();
+        self.pulse.end_watch(&self.watch);
     }
 }
 
@@ -275,6 +273,7 @@ impl fmt::Display for Stall {
 
 /// What the watching thread has.
 struct Watcher<H> {
+    watch: Arc<Watch>,
     pulse: Arc<Pulse>,
     threshold: Duration,
     handler: H,
@@ -294,7 +293,7 @@ impl<H: FnMut(&Stall)> Watcher<H> {
         let mut seen: Option<Sighting> = None;
         loop {
             let noted = seen.as_ref().map(|it| (it.shown.entry(), it.since));
-            if !self.pulse.pause(noted, pause) {
+            if !self.watch.pause(noted, pause) {
                 return;
             }
             let shown = match self.pulse.look() {

@@ -295,7 +295,7 @@ impl LoopState {
             let mut no_main = NoMain;
             let mut stepper = Stepper::new(self, &mut no_main);
             let step = || {
-                let _observed = self.observe(None, &*task);
+                let _observed = self.observe_inner(&*task);
                 task.clone().run(self, &mut stepper);
             };
             if let Err(payload) = catch_unwind(AssertUnwindSafe(step)) {

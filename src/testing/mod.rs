@@ -45,7 +45,7 @@
 //!
 //! What makes a run the same every time: its time is the loop's, its order follows from the seed. What can
 //! still differ is what the program takes from elsewhere: other threads, `Instant::now()`, the order of a
-//! `HashMap`.
+//! `HashMap`, and the numbers of tasks, which count through all tests of the process.
 //!
 //! *From asyncio:* `unittest.IsolatedAsyncioTestCase` runs the body of a test on a loop of its own, too.
 //! Differences: time is virtual, what is left behind is a failure, and it explores.

@@ -15,6 +15,9 @@ use crate::runners::Runner;
 /// So many turns are a livelock, unless a test says otherwise. They take about a second.
 const TURN_LIMIT: u64 = 1_000_000;
 
+/// The name of the task that runs the body.
+const BODY: &str = "test body";
+
 /// How the body of a test is run.
 ///
 /// *From asyncio:* the settings of an `unittest.IsolatedAsyncioTestCase`, in its `loop_factory`.
@@ -209,7 +212,16 @@ impl Test {
     /// ```
     #[track_caller]
     pub fn try_run<F: IntoFuture>(&self, body: F) -> Result<F::Output, Failure> {
-        let mut scene = Scene::new(self);
+        self.try_run_at(Location::caller(), body)
+    }
+
+    /// The same on behalf of whoever is at `site`.
+    fn try_run_at<F: IntoFuture>(
+        &self,
+        site: &'static Location<'static>,
+        body: F,
+    ) -> Result<F::Output, Failure> {
+        let mut scene = Scene::new(self, site);
         let result = scene.run(body);
         scene.end(result)
     }
@@ -260,10 +272,11 @@ impl Test {
     where
         F: IntoFuture<Output = ()>,
     {
+        let site = Location::caller();
         Exploration::of(seeds, |seed| {
             let test = self.clone().order(Order::Shuffled { seed });
             // Inside of a run, for what the body makes before it is awaited needs a loop.
-            test.try_run(async { body().await })
+            test.try_run_at(site, async { body().await })
         })
     }
 }
@@ -285,11 +298,10 @@ struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    #[track_caller]
-    fn new(test: &'a Test) -> Self {
+    fn new(test: &'a Test, site: &'static Location<'static>) -> Self {
         let settings = EventLoop::builder().clock(Clock::Virtual);
-        let mut runner = Runner::with(settings.order(test.order));
-        let event_loop = runner.get_loop().expect("it is not closed");
+        let event_loop = settings.order(test.order).build_at(site);
+        let (event_loop, runner) = (event_loop.handle(), Runner::of(event_loop));
         let limit = Rc::new(TurnLimit::new(test.turn_limit));
         let observer: Rc<dyn Observer> = limit.clone();
         event_loop.lp.attach(observer);
@@ -308,16 +320,15 @@ impl<'a> Scene<'a> {
             event_loop,
             limit,
             reports,
-            site: Location::caller(),
+            site,
         }
     }
 
     /// Runs the body, and lets what is ready then run on.
-    #[track_caller]
     fn run<F: IntoFuture>(&mut self, body: F) -> Result<F::Output, FailureKind> {
-        let run = AssertUnwindSafe(|| self.runner.run(body));
+        let run = AssertUnwindSafe(|| self.runner.run_as(Some(BODY.into()), self.site, body));
         let result = catch_unwind(run).map_err(|payload| {
-            let panic = PanicError::new(payload, "test".to_owned(), self.site);
+            let panic = PanicError::new(payload, "test body".to_owned(), self.site);
             FailureKind::Panicked(panic)
         })?;
         let ended = result.map_err(|error| match error {

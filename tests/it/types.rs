@@ -13,8 +13,9 @@ use callsoon::{
     Lock, LockGuard, LoopClosedError, LoopHandle, NoRunningLoopError, NotAcquiredError, Outcome,
     OverReleaseError, OwnedFuture, PanicError, Permit, PriorityQueue, PutNowaitError, Queue,
     QueueShutDown, RemoteHandle, ResultError, ResumeError, RunEnd, RunError, Runner, Semaphore,
-    Sleep, Task, TaskBuilder, TaskDoneError, TaskHandle, TimerHandle, Turn, WaitingTask, YieldNow,
-    Yielder, Yielding, concurrent, sleep, sleep_until, yield_now,
+    Sleep, Snapshot, SnapshotError, Task, TaskBuilder, TaskDoneError, TaskHandle, TimerHandle,
+    Turn, WaitingTask, YieldNow, Yielder, Yielding, concurrent, sleep, sleep_until, testing,
+    yield_now,
 };
 
 use crate::support::{ms, settle, turn, virtual_loop};
@@ -78,6 +79,8 @@ check!(concurrent::Future<std::rc::Rc<u32>>: !Send + !Sync);
 check!(ResultError: !Send + !Sync);
 check!(RunError: !Send + !Sync);
 check!(DeadlockReport: !Send + !Sync);
+check!(testing::Failure: !Send + !Sync);
+check!(testing::Exploration: !Send + !Sync);
 check!(ExceptionContext: !Send + !Sync);
 check!(Coroutine<u32, u32>: !Send + !Sync);
 check!(Yielder<u32>: !Send + !Sync);
@@ -94,6 +97,10 @@ check!(Builder: Send + Sync);
 check!(Clock: Send + Sync);
 check!(Turn: Send + Sync);
 check!(WaitingTask: Send + Sync);
+check!(Snapshot: Send + Sync);
+check!(SnapshotError: Send + Sync);
+check!(testing::Test: Send + Sync);
+check!(testing::Order: Send + Sync);
 check!(CallbackId: Send + Sync);
 check!(CancelOrigin: Send + Sync);
 check!(YieldNow: Send + Sync);
