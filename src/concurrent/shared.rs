@@ -13,13 +13,12 @@
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::Waker;
-use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::blocking::{Deadline, NotDone, block_until};
 use super::{Future, ResultError};
 use crate::errors::{PanicError, Refused};
-use crate::event_loop::current;
 use crate::sync::{Condvar, Mutex, MutexGuard, ThreadId, current_thread, wait_on};
 
 pub(super) enum Phase<T> {
@@ -183,26 +182,10 @@ impl<T: 'static> Shared<T> {
     }
 
     /// Blocks the thread until it is done.
-    pub(super) fn wait(&self, timeout: Option<Duration>) -> Result<(), ResultError> {
-        let mut state = self.state.lock();
-        if !state.phase.is_open() {
-            return Ok(());
-        }
-        if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(ResultError::TimedOut);
-        }
-        if current::with(|running| running.is_some()) {
-            return Err(ResultError::WouldBlockLoop);
-        }
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        while state.phase.is_open() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Err(ResultError::TimedOut);
-            }
-            state = wait_on(&self.changed, state, left);
-        }
-        Ok(())
+    pub(super) fn wait(&self, deadline: Deadline) -> Result<(), NotDone> {
+        block_until(&self.changed, self.state.lock(), deadline, |state| {
+            !state.phase.is_open()
+        })
     }
 
     /// Moves the result out, for good. It is done.
