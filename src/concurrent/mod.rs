@@ -23,6 +23,7 @@ mod executor;
 mod future;
 #[cfg(all(test, loom))]
 mod future_models;
+mod map;
 mod pool;
 mod shared;
 mod wait;
@@ -34,6 +35,7 @@ pub use self::as_completed::{AsCompleted, as_completed};
 pub use self::errors::{ResultError, WaitError};
 pub use self::executor::{Executor, ExecutorShutDownError, Job};
 pub use self::future::Future;
+pub use self::map::Map;
 pub use self::pool::ThreadPoolExecutor;
 pub use self::wait::wait;
 

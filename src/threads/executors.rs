@@ -1,5 +1,6 @@
 //! Functions that run on other threads, and are awaited: `run_in_executor` and its relatives.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -90,9 +91,10 @@ impl LoopHandle {
         T: Send + 'static,
     {
         self.lp.assert_open();
+        let site = Location::caller();
         let submitted = match executor {
-            Some(executor) => submit(executor, function),
-            None => submit(&*self.default_executor(), function),
+            Some(executor) => submit(executor, function, site),
+            None => submit(&*self.default_executor(), function, site),
         };
         match submitted {
             Ok(future) => self.wrap_future(future),
@@ -116,6 +118,8 @@ impl LoopHandle {
     /// Sets what `run_in_executor(None, ..)` and [`to_thread`] run functions on.
     ///
     /// It is shut down, without waiting, when the loop is closed. One that was set before is let go.
+    ///
+    /// An `Arc` of an executor is one: so several loops can share a pool, and the first that is closed shuts it down.
     ///
     /// *From asyncio:* `loop.set_default_executor()`. Differences: any executor will do.
     ///
