@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::Future;
-use super::blocking::{Deadline, NotDone, block_until};
+use super::absent::{Absent, is_expected};
+use super::blocking::{Awaited, Deadline, NotDone, block_until};
 use crate::sync::{Condvar, Mutex};
 
 /// Several futures, each of which arrives when it is done, once.
@@ -20,7 +21,7 @@ pub(super) struct Arrivals<T: 'static> {
 }
 
 struct Bell {
-    state: Mutex<Rung>,
+    rung: Mutex<Rung>,
     /// As many have come as are wanted.
     enough: Condvar,
 }
@@ -30,6 +31,17 @@ struct Rung {
     come: VecDeque<usize>,
     /// With fewer nobody is notified.
     wanted: usize,
+    absent: Absent,
+}
+
+impl Awaited for Rung {
+    fn is_over(&self) -> bool {
+        self.come.len() >= self.wanted
+    }
+
+    fn absent(&mut self) -> &mut Absent {
+        &mut self.absent
+    }
 }
 
 /// What is left with a future.
@@ -42,9 +54,10 @@ impl<T: 'static> Arrivals<T> {
     /// Listens to each of `futures`. Those that are done come at once, in this order.
     pub(super) fn of<H: Borrow<Future<T>>>(futures: &[H]) -> Self {
         let bell = Arc::new(Bell {
-            state: Mutex::new(Rung {
+            rung: Mutex::new(Rung {
                 come: VecDeque::new(),
                 wanted: 1,
+                absent: Absent::default(),
             }),
             enough: Condvar::new(),
         });
@@ -65,16 +78,35 @@ impl<T: 'static> Arrivals<T> {
 
     /// Blocks until `wanted` have come that were not taken.
     pub(super) fn wait(&self, wanted: usize, deadline: Deadline) -> Result<(), NotDone> {
-        let mut state = self.bell.state.lock();
-        state.wanted = wanted;
-        block_until(&self.bell.enough, state, deadline, |rung| {
-            rung.come.len() >= rung.wanted
-        })
+        let mut rung = self.bell.rung.lock();
+        rung.wanted = wanted;
+        if rung.is_over() {
+            return Ok(());
+        }
+        drop(rung);
+        let brought_by = self.brought_by();
+        block_until(
+            &self.bell.enough,
+            self.bell.rung.lock(),
+            deadline,
+            brought_by,
+        )
+    }
+
+    /// The loop that alone brings those which are not done, if it is one and waits for this thread.
+    fn brought_by(&self) -> Option<u64> {
+        if !is_expected() {
+            return None;
+        }
+        let mut open = self.expected.iter().flatten().filter(|it| !it.done());
+        let brought_by = open.next()?.brought_by()?;
+        open.all(|future| future.brought_by() == Some(brought_by))
+            .then_some(brought_by)
     }
 
     /// Takes one that has come, and gives its place.
     pub(super) fn take(&mut self) -> Option<(usize, Future<T>)> {
-        let place = self.bell.state.lock().come.pop_front()?;
+        let place = self.bell.rung.lock().come.pop_front()?;
         let future = self.expected[place].take();
         Some((place, future.expect("it comes once")))
     }
@@ -82,10 +114,13 @@ impl<T: 'static> Arrivals<T> {
 
 impl Bell {
     fn ring(&self, place: usize) {
-        let mut state = self.state.lock();
-        state.come.push_back(place);
-        let enough = state.come.len() >= state.wanted;
-        drop(state);
+        let mut rung = self.rung.lock();
+        rung.come.push_back(place);
+        let enough = rung.is_over();
+        if enough {
+            rung.absent.come_back();
+        }
+        drop(rung);
         if enough {
             self.enough.notify_one();
         }

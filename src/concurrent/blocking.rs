@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::absent::Absent;
 use crate::event_loop::current;
 use crate::sync::{Condvar, MutexGuard, wait_on};
 
@@ -30,20 +31,38 @@ pub(super) enum NotDone {
     WouldBlockLoop,
 }
 
-/// Blocks this thread until `over` holds of the state, which changes with `changed`.
-pub(super) fn block_until<S>(
+/// What a thread waits for, as it stands under a lock.
+pub(super) trait Awaited {
+    fn is_over(&self) -> bool;
+    /// Who blocks on it and is not counted.
+    fn absent(&mut self) -> &mut Absent;
+}
+
+/// Blocks this thread until the state, which changes with `changed`, is over. With `brought_by` nobody but
+/// that loop can bring it.
+pub(super) fn block_until<S: Awaited>(
     changed: &Condvar,
     mut state: MutexGuard<'_, S>,
     deadline: Deadline,
-    over: impl Fn(&S) -> bool,
+    brought_by: Option<u64>,
 ) -> Result<(), NotDone> {
-    while !over(&state) {
+    let mut absent = None;
+    while !state.is_over() {
         let left = deadline.left();
         if left.is_some_and(|left| left.is_zero()) {
+            if let Some(loop_id) = absent {
+                state.absent().give_up(loop_id);
+            }
             return Err(NotDone::TimedOut);
         }
         if current::with(|running| running.is_some()) {
             return Err(NotDone::WouldBlockLoop);
+        }
+        if absent.is_none()
+            && let Some(loop_id) = brought_by
+        {
+            state.absent().leave(loop_id);
+            absent = brought_by;
         }
         state = wait_on(changed, state, left);
     }

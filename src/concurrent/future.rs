@@ -83,10 +83,24 @@ impl<T: 'static> Future<T> {
     /// });
     /// ```
     pub fn new() -> Self {
+        Self::over(Shared::new(None))
+    }
+
+    /// Makes a future that nobody but the loop with this id will complete.
+    pub(crate) fn of_a_loop(loop_id: u64) -> Self {
+        Self::over(Shared::new(Some(loop_id)))
+    }
+
+    fn over(shared: Shared<T>) -> Self {
         Self {
-            shared: Arc::new(Shared::new()),
+            shared: Arc::new(shared),
             registration: None,
         }
+    }
+
+    /// The loop that alone will complete it, if it is one.
+    pub(super) fn brought_by(&self) -> Option<u64> {
+        self.shared.brought_by
     }
 
     /// Completes the future with `value`.

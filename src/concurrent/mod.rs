@@ -15,6 +15,7 @@
 //! # Ok::<(), callsoon::concurrent::ResultError>(())
 //! ```
 
+mod absent;
 mod arrivals;
 mod as_completed;
 mod blocking;
@@ -39,4 +40,5 @@ pub use self::map::Map;
 pub use self::pool::ThreadPoolExecutor;
 pub use self::wait::wait;
 
+pub(crate) use self::absent::expected_by;
 pub(crate) use self::executor::submit;

@@ -16,7 +16,8 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use super::blocking::{Deadline, NotDone, block_until};
+use super::absent::Absent;
+use super::blocking::{Awaited, Deadline, NotDone, block_until};
 use super::{Future, ResultError};
 use crate::errors::{PanicError, Refused};
 use crate::sync::{Condvar, Mutex, MutexGuard, ThreadId, current_thread, wait_on};
@@ -53,23 +54,39 @@ struct State<T: 'static> {
     callbacks: Vec<DoneCallback<T>>,
     /// Of those who await it; empty once it is done.
     wakers: Slab<Waker>,
+    /// Empty once it is done.
+    absent: Absent,
+}
+
+impl<T: 'static> Awaited for State<T> {
+    fn is_over(&self) -> bool {
+        !self.phase.is_open()
+    }
+
+    fn absent(&mut self) -> &mut Absent {
+        &mut self.absent
+    }
 }
 
 pub(super) struct Shared<T: 'static> {
     state: Mutex<State<T>>,
     /// It is done, or a loan has ended.
     changed: Condvar,
+    /// The loop whose task's result it will be, if it is one's.
+    pub(super) brought_by: Option<u64>,
 }
 
 impl<T: 'static> Shared<T> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(brought_by: Option<u64>) -> Self {
         Self {
             state: Mutex::new(State {
                 phase: Phase::Pending,
                 callbacks: Vec::new(),
                 wakers: Slab::new(),
+                absent: Absent::default(),
             }),
             changed: Condvar::new(),
+            brought_by,
         }
     }
 
@@ -131,6 +148,7 @@ impl<T: 'static> Shared<T> {
     fn finish_open(&self, me: &Future<T>, mut state: MutexGuard<'_, State<T>>, outcome: Phase<T>) {
         // What is replaced holds nothing of a user's.
         state.phase = outcome;
+        state.absent.come_back();
         let callbacks = std::mem::take(&mut state.callbacks);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
@@ -183,9 +201,7 @@ impl<T: 'static> Shared<T> {
 
     /// Blocks the thread until it is done.
     pub(super) fn wait(&self, deadline: Deadline) -> Result<(), NotDone> {
-        block_until(&self.changed, self.state.lock(), deadline, |state| {
-            !state.phase.is_open()
-        })
+        block_until(&self.changed, self.state.lock(), deadline, self.brought_by)
     }
 
     /// Moves the result out, for good. It is done.

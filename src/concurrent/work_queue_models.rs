@@ -64,6 +64,33 @@ fn a_job_that_meets_a_shutdown_is_done_taken_or_refused() {
 }
 
 #[test]
+fn a_shutdown_that_waits_ends_when_all_that_was_accepted_is_done() {
+    let mut model = loom::model::Builder::new();
+    // Without a bound, four threads take too long.
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let (queue, sum) = (Arc::new(WorkQueue::new(2)), Arc::new(AtomicU32::new(0)));
+        assert!(matches!(queue.push(1), Ok(Some(0))));
+        let first = worker(&queue, &sum);
+        let (pushing, adding) = (queue.clone(), sum.clone());
+        let submitter = thread::spawn(move || match pushing.push(10) {
+            // It may be that the shutdown has come meanwhile, and the first worker has done it all.
+            Ok(more) => (10, more.map(|_| worker(&pushing, &adding))),
+            Err(_) => (0, None),
+        });
+        drop(queue.shut_down(false));
+        queue.wait_for_workers();
+        let done = sum.load(Ordering::Relaxed);
+        let (accepted, second) = submitter.join().unwrap();
+        assert_eq!(done, 1 + accepted);
+        first.join().unwrap();
+        if let Some(second) = second {
+            second.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn jobs_for_which_no_worker_can_be_started_are_given_back() {
     loom::model(|| {
         let queue = Arc::new(WorkQueue::new(1));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::concurrent::{self, Executor, ThreadPoolExecutor, submit};
+use crate::concurrent::{self, Executor, ThreadPoolExecutor, expected_by, submit};
 use crate::errors::TimeoutError;
 use crate::event_loop::LoopHandle;
 use crate::futures::OwnedFuture;
@@ -55,7 +55,8 @@ impl LoopHandle {
     /// threads do not keep the process from ending.
     ///
     /// *Order:* the end reaches the loop as a callback from a thread does; callbacks and awaiting tasks run
-    /// one turn later. On a virtual clock the loop waits for the function, and no time passes.
+    /// one turn later. On a virtual clock the loop waits for the function, and no time passes, except while the
+    /// function blocks on a coroutine that it has [submitted](crate::RemoteHandle::run_coroutine_threadsafe) to this very loop.
     ///
     /// # Cancellation
     ///
@@ -92,6 +93,8 @@ impl LoopHandle {
     {
         self.lp.assert_open();
         let site = Location::caller();
+        let remote = self.remote();
+        let function = move || expected_by(remote, function);
         let submitted = match executor {
             Some(executor) => submit(executor, function, site),
             None => submit(&*self.default_executor(), function, site),
