@@ -12,6 +12,7 @@ mod cancellation;
 mod catching;
 mod clock;
 mod concurrent;
+mod concurrent_drops;
 mod concurrent_waits;
 mod conditions;
 mod coroutine;
