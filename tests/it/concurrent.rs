@@ -342,6 +342,24 @@ fn a_pool_starts_threads_as_they_are_needed_and_no_more_than_its_maximum() {
     second.result(None).unwrap();
 }
 
+/// Threads that sleep are woken one by one, each by the one before: all of them, though, if there is as much
+/// to do.
+#[test]
+fn as_many_jobs_as_there_may_be_threads_run_at_the_same_time() {
+    const THREADS: usize = 4;
+    let pool = ThreadPoolExecutor::new(THREADS);
+    for _ in 0..250 {
+        let meeting = Arc::new(Barrier::new(THREADS));
+        let meet = |_| {
+            let meeting = meeting.clone();
+            pool.submit(move || meeting.wait().is_leader()).unwrap()
+        };
+        let jobs: Vec<_> = (0..THREADS).map(meet).collect();
+        let leaders = jobs.iter().filter(|job| job.result(None).unwrap());
+        assert_eq!(leaders.count(), 1);
+    }
+}
+
 #[test]
 fn a_panic_is_the_jobs_outcome_and_its_thread_lives_on() {
     let pool = ThreadPoolExecutor::new(1);
