@@ -88,6 +88,7 @@
 //! | `Queue`, `PriorityQueue`, `LifoQueue` | [`Queue`], also a `Stream`; [`PriorityQueue`], [`LifoQueue`] |
 //! | `QueueEmpty`, `QueueFull`, `QueueShutDown` | [`GetNowaitError`], [`PutNowaitError`], [`QueueShutDown`]: a refused item comes back |
 //! | `concurrent.futures.Future`, `ThreadPoolExecutor`, `Executor` | [`concurrent::Future`], [`concurrent::ThreadPoolExecutor`], [`concurrent::Executor`] |
+//! | `concurrent.futures.wait()`, `as_completed()`, `Executor.map()` | [`concurrent::wait()`], [`concurrent::as_completed()`], [`concurrent::Executor::map`] |
 //! | `loop.run_in_executor()`, `set_default_executor()`, `shutdown_default_executor()` | [`LoopHandle::run_in_executor`], [`LoopHandle::set_default_executor`], [`LoopHandle::shutdown_default_executor`] |
 //! | `to_thread()`, `wrap_future()`, `run_coroutine_threadsafe()` | [`to_thread`], [`wrap_future`], [`RemoteHandle::run_coroutine_threadsafe`] |
 //! | `unittest.IsolatedAsyncioTestCase` | [`testing::run`], [`testing::explore`] |

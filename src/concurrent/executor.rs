@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
 
+use super::map::{self, Map};
 use super::shared::guard;
 use super::{Future, ResultError};
 use crate::errors::PanicError;
@@ -12,8 +15,11 @@ use crate::errors::PanicError;
 /// One's own executor is a few lines around [`execute`](Self::execute), which has to run the job, once, on
 /// any thread. A job that is dropped instead is cancelled: nobody waits for it in vain.
 ///
+/// A reference to an executor, and an `Arc` of one, are executors too, also where the type behind them is not
+/// known: `Arc<dyn Executor>` has `submit` and `map`.
+///
 /// *From asyncio:* `concurrent.futures.Executor`. Differences: what is written for each executor is
-/// `execute`; `submit` is made of it.
+/// `execute`; `submit` and `map` are made of it.
 ///
 /// # Examples
 ///
@@ -85,22 +91,88 @@ pub trait Executor: Send + Sync {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        submit(self, function)
+        submit(self, function, Location::caller())
+    }
+
+    /// Has `function` run for each of `items`, all submitted now, and gives an iterator of the results in the
+    /// order of the items. The time counts from this call; `None`: as long as it takes.
+    ///
+    /// *From asyncio:* `Executor.map()`. Differences: one iterable, of tuples if there are several arguments; after
+    /// an error the iterator goes on with the next result; what is not wanted is cancelled when the iterator is
+    /// dropped, also if not all could be submitted.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`Map`].
+    ///
+    /// # Errors
+    ///
+    /// * [`ExecutorShutDownError`] if the executor was shut down, before this call or meanwhile. No other error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use callsoon::concurrent::{Executor, ResultError, ThreadPoolExecutor};
+    ///
+    /// let pool = ThreadPoolExecutor::new(2);
+    /// let squares = pool.map(|n| n * n, 1..=4, None)?;
+    /// assert_eq!(squares.collect::<Result<Vec<i32>, _>>()?, [1, 4, 9, 16]);
+    ///
+    /// let mut shares = pool.map(|n| 12 / n, [4, 0, 2], None)?;
+    /// assert_eq!(shares.next().unwrap()?, 3);
+    /// assert!(matches!(shares.next(), Some(Err(ResultError::Panicked(_)))));
+    /// assert_eq!(shares.next().unwrap()?, 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    fn map<I, F, T>(
+        &self,
+        function: F,
+        items: I,
+        timeout: Option<Duration>,
+    ) -> Result<Map<T>, ExecutorShutDownError>
+    where
+        Self: Sized,
+        I: IntoIterator<Item: Send + 'static>,
+        F: Fn(I::Item) -> T + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        map::map(self, function, items, timeout, Location::caller())
+    }
+}
+
+impl<E: Executor + ?Sized> Executor for &E {
+    fn execute(&self, job: Job) -> Result<(), Job> {
+        (**self).execute(job)
+    }
+
+    fn shutdown(&self, wait: bool, cancel_futures: bool) {
+        (**self).shutdown(wait, cancel_futures);
+    }
+}
+
+impl<E: Executor + ?Sized> Executor for Arc<E> {
+    fn execute(&self, job: Job) -> Result<(), Job> {
+        (**self).execute(job)
+    }
+
+    fn shutdown(&self, wait: bool, cancel_futures: bool) {
+        (**self).shutdown(wait, cancel_futures);
     }
 }
 
 /// [`Executor::submit`], also where the executor's type is not known.
-#[track_caller]
 pub(crate) fn submit<T, F>(
     executor: &dyn Executor,
     function: F,
+    site: &'static Location<'static>,
 ) -> Result<Future<T>, ExecutorShutDownError>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let future = Future::new();
-    let job = Job::new(function, future.clone(), Location::caller());
+    let job = Job::new(function, future.clone(), site);
     match executor.execute(job) {
         Ok(()) => Ok(future),
         Err(_cancelled) => Err(ExecutorShutDownError),

@@ -4,10 +4,11 @@ use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::ResultError;
+use super::blocking::Deadline;
 use super::shared::{DoneCallback, Phase, Shared};
 use crate::errors::{InvalidStateError, Refused};
 
@@ -82,10 +83,24 @@ impl<T: 'static> Future<T> {
     /// });
     /// ```
     pub fn new() -> Self {
+        Self::over(Shared::new(None))
+    }
+
+    /// Makes a future that nobody but the loop with this id will complete.
+    pub(crate) fn of_a_loop(loop_id: u64) -> Self {
+        Self::over(Shared::new(Some(loop_id)))
+    }
+
+    fn over(shared: Shared<T>) -> Self {
         Self {
-            shared: Arc::new(Shared::new()),
+            shared: Arc::new(shared),
             registration: None,
         }
+    }
+
+    /// The loop that alone will complete it, if it is one.
+    pub(super) fn brought_by(&self) -> Option<u64> {
+        self.shared.brought_by
     }
 
     /// Completes the future with `value`.
@@ -113,6 +128,27 @@ impl<T: 'static> Future<T> {
             Err((Phase::Ready(value), why)) => Err(InvalidStateError::new(value, why)),
             Err(_) => unreachable!("it comes back as it was given"),
         }
+    }
+
+    /// Leaves `waker` to be woken when it is done, in place of the one that this handle has left; false
+    /// if it is done.
+    pub(super) fn wake_when_done(&mut self, waker: &Waker) -> bool {
+        self.shared.register(&mut self.registration, waker)
+    }
+
+    /// Whether the result is one for which `is_such` holds, or there will be none because of a panic or
+    /// because a loop was closed. It is done.
+    #[track_caller]
+    pub(super) fn matches(&self, is_such: fn(&T) -> bool) -> bool {
+        match self.shared.borrow() {
+            Ok(loan) => is_such(loan.value()),
+            Err(why) => matches!(why, ResultError::Panicked(_) | ResultError::LoopClosed),
+        }
+    }
+
+    /// What tells one future from another.
+    pub(super) fn address(&self) -> *const () {
+        Arc::as_ptr(&self.shared).cast()
     }
 
     /// Completes the future without a result; does nothing if it is done.
@@ -258,7 +294,7 @@ impl<T: 'static> Future<T> {
     where
         T: Clone,
     {
-        self.shared.wait(timeout)?;
+        self.shared.wait(Deadline::after(timeout))?;
         Ok(self.shared.borrow()?.value().clone())
     }
 
@@ -291,7 +327,12 @@ impl<T: 'static> Future<T> {
     /// ```
     #[track_caller]
     pub fn take_result(&self, timeout: Option<Duration>) -> Result<T, ResultError> {
-        self.shared.wait(timeout)?;
+        self.take_result_until(Deadline::after(timeout))
+    }
+
+    #[track_caller]
+    pub(super) fn take_result_until(&self, deadline: Deadline) -> Result<T, ResultError> {
+        self.shared.wait(deadline)?;
         self.shared.take()
     }
 
@@ -382,7 +423,7 @@ impl<U: 'static, E: 'static> Future<Result<U, E>> {
     where
         E: Clone,
     {
-        self.shared.wait(timeout)?;
+        self.shared.wait(Deadline::after(timeout))?;
         Ok(self.shared.borrow()?.value().as_ref().err().cloned())
     }
 }
@@ -391,11 +432,10 @@ impl<T: Clone + 'static> std::future::Future for Future<T> {
     type Output = Result<T, ResultError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if this.shared.register(&mut this.registration, cx.waker()) {
+        if self.wake_when_done(cx.waker()) {
             return Poll::Pending;
         }
-        Poll::Ready(this.shared.borrow().map(|loan| loan.value().clone()))
+        Poll::Ready(self.shared.borrow().map(|loan| loan.value().clone()))
     }
 }
 

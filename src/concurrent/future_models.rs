@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
-use super::{Future, ResultError};
+use super::{Future, ResultError, expected_by, wait};
+use crate::ReturnWhen;
 
 #[test]
 fn whoever_blocks_gets_the_result_that_another_thread_sets() {
@@ -90,5 +91,43 @@ fn a_result_that_two_threads_look_at_is_given_to_both() {
         let reader = thread::spawn(move || other.result(None).expect("it has a result"));
         assert_eq!(future.result(None).expect("it has a result"), 5);
         assert_eq!(reader.join().unwrap(), 5);
+    });
+}
+
+#[test]
+fn a_job_that_blocks_on_its_loop_is_expected_again_when_the_loop_has_finished() {
+    loom::model(|| {
+        let event_loop = crate::EventLoop::new();
+        let remote = event_loop.remote();
+        remote.expect_more();
+        let future = Future::of_a_loop(remote.loop_id());
+        let over = Arc::new(AtomicU32::new(0));
+        let (blocked, expecting, at_end) = (future.clone(), remote.clone(), over.clone());
+        let job = thread::spawn(move || {
+            let result = expected_by(expecting.clone(), || blocked.result(None));
+            assert_eq!(result.expect("it has a result"), 5);
+            at_end.store(1, Ordering::Release);
+            expecting.expect_less();
+        });
+        future.set_result(5).expect("nobody else does");
+        let expected = remote.expects_work();
+        assert!(expected || over.load(Ordering::Acquire) == 1);
+        job.join().unwrap();
+        assert!(!remote.expects_work());
+    });
+}
+
+#[test]
+fn whoever_waits_for_several_is_notified_however_they_end() {
+    loom::model(|| {
+        let futures = [Future::new(), Future::new()];
+        let ends = futures.clone();
+        let [set, cancel] = ends;
+        let set = thread::spawn(move || set.set_result(5).expect("nobody else does"));
+        let cancel = thread::spawn(move || assert!(cancel.cancel()));
+        let all = wait(&futures, ReturnWhen::AllCompleted, None).expect("no loop runs here");
+        assert_eq!((all.0.len(), all.1.len()), (2, 0));
+        set.join().unwrap();
+        cancel.join().unwrap();
     });
 }

@@ -13,13 +13,13 @@
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::task::Waker;
-use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::absent::Absent;
+use super::blocking::{Awaited, Deadline, NotDone, block_until};
 use super::{Future, ResultError};
 use crate::errors::{PanicError, Refused};
-use crate::event_loop::current;
 use crate::sync::{Condvar, Mutex, MutexGuard, ThreadId, current_thread, wait_on};
 
 pub(super) enum Phase<T> {
@@ -54,23 +54,39 @@ struct State<T: 'static> {
     callbacks: Vec<DoneCallback<T>>,
     /// Of those who await it; empty once it is done.
     wakers: Slab<Waker>,
+    /// Empty once it is done.
+    absent: Absent,
+}
+
+impl<T: 'static> Awaited for State<T> {
+    fn is_over(&self) -> bool {
+        !self.phase.is_open()
+    }
+
+    fn absent(&mut self) -> &mut Absent {
+        &mut self.absent
+    }
 }
 
 pub(super) struct Shared<T: 'static> {
     state: Mutex<State<T>>,
     /// It is done, or a loan has ended.
     changed: Condvar,
+    /// The loop whose task's result it will be, if it is one's.
+    pub(super) brought_by: Option<u64>,
 }
 
 impl<T: 'static> Shared<T> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(brought_by: Option<u64>) -> Self {
         Self {
             state: Mutex::new(State {
                 phase: Phase::Pending,
                 callbacks: Vec::new(),
                 wakers: Slab::new(),
+                absent: Absent::default(),
             }),
             changed: Condvar::new(),
+            brought_by,
         }
     }
 
@@ -132,6 +148,7 @@ impl<T: 'static> Shared<T> {
     fn finish_open(&self, me: &Future<T>, mut state: MutexGuard<'_, State<T>>, outcome: Phase<T>) {
         // What is replaced holds nothing of a user's.
         state.phase = outcome;
+        state.absent.come_back();
         let callbacks = std::mem::take(&mut state.callbacks);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
@@ -183,26 +200,8 @@ impl<T: 'static> Shared<T> {
     }
 
     /// Blocks the thread until it is done.
-    pub(super) fn wait(&self, timeout: Option<Duration>) -> Result<(), ResultError> {
-        let mut state = self.state.lock();
-        if !state.phase.is_open() {
-            return Ok(());
-        }
-        if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            return Err(ResultError::TimedOut);
-        }
-        if current::with(|running| running.is_some()) {
-            return Err(ResultError::WouldBlockLoop);
-        }
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        while state.phase.is_open() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Err(ResultError::TimedOut);
-            }
-            state = wait_on(&self.changed, state, left);
-        }
-        Ok(())
+    pub(super) fn wait(&self, deadline: Deadline) -> Result<(), NotDone> {
+        block_until(&self.changed, self.state.lock(), deadline, self.brought_by)
     }
 
     /// Moves the result out, for good. It is done.

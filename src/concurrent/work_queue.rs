@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::sync::{Condvar, Mutex, wait_on};
+use crate::sync::{Condvar, Mutex, MutexGuard, wait_on};
 
 /// A queue of jobs for at most so many workers.
 pub(super) struct WorkQueue<J> {
@@ -20,8 +20,11 @@ pub(super) struct WorkQueue<J> {
 
 struct State<J> {
     jobs: VecDeque<J>,
-    /// Workers that wait on `work`.
+    /// Workers that wait on `work`, or were notified and have not looked yet.
     idle: usize,
+    /// One of them was notified, and no other is until it has looked: it notifies the next if there is more
+    /// to do. So a burst of jobs does not pay for a wake-up each.
+    called: bool,
     /// Workers that were announced by `push` and have not left.
     workers: usize,
     /// Workers that were ever announced.
@@ -35,6 +38,7 @@ impl<J> WorkQueue<J> {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
                 idle: 0,
+                called: false,
                 workers: 0,
                 announced: 0,
                 shut_down: false,
@@ -54,10 +58,8 @@ impl<J> WorkQueue<J> {
             return Err(job);
         }
         state.jobs.push_back(job);
-        // Those who were notified and have not woken yet still count as idle: there is a job for each.
         if state.idle >= state.jobs.len() {
-            drop(state);
-            self.work.notify_one();
+            self.call_one(state);
             return Ok(None);
         }
         if state.workers >= self.max_workers {
@@ -74,6 +76,9 @@ impl<J> WorkQueue<J> {
         let mut state = self.state.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
+                if !state.jobs.is_empty() {
+                    self.call_one(state);
+                }
                 return Some(job);
             }
             if state.shut_down {
@@ -82,6 +87,16 @@ impl<J> WorkQueue<J> {
             state.idle += 1;
             state = wait_on(&self.work, state, None);
             state.idle -= 1;
+            state.called = false;
+        }
+    }
+
+    /// Notifies a worker that waits, unless one is on its way. There is a job.
+    fn call_one(&self, mut state: MutexGuard<'_, State<J>>) {
+        if state.idle > 0 && !state.called {
+            state.called = true;
+            drop(state);
+            self.work.notify_one();
         }
     }
 

@@ -83,6 +83,13 @@ impl Remote {
     pub(super) fn expects_work(&self) -> bool {
         self.expected.load(Ordering::Acquire) > 0
     }
+
+    fn expect_less(&self) {
+        if self.expected.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // The loop may sleep on that account alone.
+            self.mailbox.nudge();
+        }
+    }
 }
 
 /// A loop as seen from any thread: `Send`, `Sync` and cheap to clone.
@@ -205,6 +212,10 @@ impl RemoteHandle {
     ///
     /// A loop on the monotonic clock waits anyway, and takes no notice.
     ///
+    /// A function of [`run_in_executor`](crate::LoopHandle::run_in_executor) announces itself, and so does what
+    /// [`wrap_future`](crate::LoopHandle::wrap_future) waits for. A thread that holds a guard must not block on what
+    /// takes virtual time: none passes.
+    ///
     /// *From asyncio:* nothing; there is no virtual clock.
     ///
     /// # Examples
@@ -223,10 +234,29 @@ impl RemoteHandle {
     /// assert!(matches!(event_loop.run_forever(), RunEnd::Stopped));
     /// ```
     pub fn expect_work(&self) -> ExpectedWork {
-        self.remote.expected.fetch_add(1, Ordering::AcqRel);
+        self.expect_more();
         ExpectedWork {
             remote: self.remote.clone(),
         }
+    }
+
+    pub(crate) fn loop_id(&self) -> u64 {
+        self.remote.loop_id
+    }
+
+    /// [`expect_work`](Self::expect_work) without a guard.
+    pub(crate) fn expect_more(&self) {
+        self.remote.expected.fetch_add(1, Ordering::AcqRel);
+    }
+
+    #[cfg(all(test, loom))]
+    pub(crate) fn expects_work(&self) -> bool {
+        self.remote.expects_work()
+    }
+
+    /// What the drop of a guard does.
+    pub(crate) fn expect_less(&self) {
+        self.remote.expect_less();
     }
 }
 
@@ -284,10 +314,7 @@ impl Clone for ExpectedWork {
 
 impl Drop for ExpectedWork {
     fn drop(&mut self) {
-        if self.remote.expected.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // The loop may sleep on our account alone.
-            self.remote.mailbox.nudge();
-        }
+        self.remote.expect_less();
     }
 }
 

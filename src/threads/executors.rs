@@ -1,10 +1,11 @@
 //! Functions that run on other threads, and are awaited: `run_in_executor` and its relatives.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::concurrent::{self, Executor, ThreadPoolExecutor, submit};
+use crate::concurrent::{self, Executor, ThreadPoolExecutor, expected_by, submit};
 use crate::errors::TimeoutError;
 use crate::event_loop::LoopHandle;
 use crate::futures::OwnedFuture;
@@ -84,7 +85,8 @@ impl LoopHandle {
     /// threads do not keep the process from ending.
     ///
     /// *Order:* the end reaches the loop as a callback from a thread does; callbacks and awaiting tasks run
-    /// one turn later. On a virtual clock the loop waits for the function, and no time passes.
+    /// one turn later. On a virtual clock the loop waits for the function, and no time passes, except while the
+    /// function blocks on a coroutine that it has [submitted](crate::RemoteHandle::run_coroutine_threadsafe) to this very loop.
     ///
     /// # Cancellation
     ///
@@ -120,9 +122,12 @@ impl LoopHandle {
         T: Send + 'static,
     {
         self.lp.assert_open();
+        let site = Location::caller();
+        let remote = self.remote();
+        let function = move || expected_by(remote, function);
         let submitted = match executor {
-            Some(executor) => submit(executor, function),
-            None => submit(&*self.default_executor(), function),
+            Some(executor) => submit(executor, function, site),
+            None => submit(&*self.default_executor(), function, site),
         };
         match submitted {
             Ok(future) => self.wrap_future(future),
@@ -146,6 +151,8 @@ impl LoopHandle {
     /// Sets what `run_in_executor(None, ..)` and [`to_thread`] run functions on.
     ///
     /// It is shut down, without waiting, when the loop is closed. One that was set before is let go.
+    ///
+    /// An `Arc` of an executor is one: so several loops can share a pool, and the first that is closed shuts it down.
     ///
     /// *From asyncio:* `loop.set_default_executor()`. Differences: any executor will do.
     ///

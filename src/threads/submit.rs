@@ -21,6 +21,10 @@ impl RemoteHandle {
     ///
     /// *Order:* `make` is called as a callback of
     /// [`call_soon_threadsafe`](Self::call_soon_threadsafe) would be. The future is done one turn after the task.
+    /// On a virtual clock the coroutine is not overlooked from this call on; once it is a task, what it waits for
+    /// counts, as for any task. A thread that goes on after the result holds
+    /// [expected work](Self::expect_work), but not while it blocks on a coroutine that takes time; a function of
+    /// [`run_in_executor`](LoopHandle::run_in_executor) need not care.
     ///
     /// # Cancellation
     ///
@@ -55,7 +59,7 @@ impl RemoteHandle {
         C: IntoFuture<Output: Send + 'static, IntoFuture: 'static> + 'static,
     {
         let site = Location::caller();
-        let future = concurrent::Future::new();
+        let future = concurrent::Future::of_a_loop(self.loop_id());
         let promise = Unfinished(future.clone());
         let remote = self.clone();
         let begin = move || match catch_unwind(AssertUnwindSafe(make)) {

@@ -342,6 +342,24 @@ fn a_pool_starts_threads_as_they_are_needed_and_no_more_than_its_maximum() {
     second.result(None).unwrap();
 }
 
+/// Threads that sleep are woken one by one, each by the one before: all of them, though, if there is as much
+/// to do.
+#[test]
+fn as_many_jobs_as_there_may_be_threads_run_at_the_same_time() {
+    const THREADS: usize = 4;
+    let pool = ThreadPoolExecutor::new(THREADS);
+    for _ in 0..250 {
+        let meeting = Arc::new(Barrier::new(THREADS));
+        let meet = |_| {
+            let meeting = meeting.clone();
+            pool.submit(move || meeting.wait().is_leader()).unwrap()
+        };
+        let jobs: Vec<_> = (0..THREADS).map(meet).collect();
+        let leaders = jobs.iter().filter(|job| job.result(None).unwrap());
+        assert_eq!(leaders.count(), 1);
+    }
+}
+
 #[test]
 fn a_panic_is_the_jobs_outcome_and_its_thread_lives_on() {
     let pool = ThreadPoolExecutor::new(1);
@@ -440,6 +458,112 @@ fn a_job_that_an_executor_drops_is_cancelled() {
     }
     let future = Careless.submit(|| 1).unwrap();
     assert!(matches!(future.result(None), Err(ResultError::Cancelled)));
+}
+
+// ---- map
+
+#[test]
+fn map_gives_results_in_the_order_of_the_items_and_goes_on_after_a_panic() {
+    let pool = ThreadPoolExecutor::new(3);
+    // The first job ends last.
+    let gate = Future::<()>::new();
+    let opened = gate.clone();
+    let share = move |n: u32| {
+        if n == 4 {
+            opened.result(None).unwrap();
+        } else if n == 1 {
+            gate.set_result(()).unwrap();
+        }
+        12 / n
+    };
+    let mut shares = pool.map(share, [4, 0, 1], None).unwrap();
+    assert_eq!(shares.size_hint(), (3, Some(3)));
+    assert_eq!(shares.next().unwrap().unwrap(), 3);
+    let panic = shares.next().unwrap().unwrap_err();
+    assert!(panic.to_string().contains("divide by zero"), "{panic}");
+    assert!(panic.to_string().contains("concurrent.rs"), "{panic}");
+    assert_eq!(shares.next().unwrap().unwrap(), 12);
+    assert!(shares.next().is_none());
+}
+
+#[test]
+fn map_submits_everything_at_the_call() {
+    let pool = ThreadPoolExecutor::new(1);
+    let (send, ran) = channel();
+    let map = pool
+        .map(move |n| send.send(n).unwrap(), 0..3, None)
+        .unwrap();
+    assert_eq!(ran.iter().take(3).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(map.map(Result::unwrap).count(), 3);
+}
+
+#[test]
+fn dropping_a_map_cancels_what_has_not_begun() {
+    let pool = ThreadPoolExecutor::new(1);
+    let (running, release) = blocker(&pool);
+    let (send, ran) = channel();
+    let map = pool
+        .map(move |n| send.send(n).unwrap(), 0..3, None)
+        .unwrap();
+    drop(map);
+    drop(release);
+    pool.shutdown(true, false);
+    running.result(None).unwrap();
+    assert!(ran.recv().is_err(), "the function was dropped");
+}
+
+/// DIFFERENCE: Python's iterator is over then; here each job is told of.
+#[test]
+fn when_the_time_of_a_map_is_over_each_job_that_is_left_says_so_and_never_begins() {
+    let pool = ThreadPoolExecutor::new(1);
+    let (_running, release) = blocker(&pool);
+    let (send, ran) = channel();
+    let job = move |n| send.send(n).unwrap();
+    let map = pool.map(job, 0..3, Some(Duration::from_millis(1))).unwrap();
+    let timed_out = |result| matches!(result, Err(ResultError::TimedOut));
+    assert_eq!(map.filter(|result| timed_out(result.clone())).count(), 3);
+    drop(release);
+    assert!(ran.recv().is_err(), "the function was dropped");
+}
+
+#[test]
+fn a_map_that_meets_a_shutdown_fails_and_cancels_what_it_has_submitted() {
+    let pool = Arc::new(ThreadPoolExecutor::new(1));
+    let (_running, release) = blocker(&pool);
+    let (send, ran) = channel();
+    let own = pool.clone();
+    let items = (0..3).inspect(move |&n| {
+        if n == 2 {
+            own.shutdown(false, false);
+        }
+    });
+    let refused = pool.map(move |n| send.send(n).unwrap(), items, None);
+    assert_eq!(refused.err(), Some(ExecutorShutDownError));
+    drop(release);
+    assert!(ran.recv().is_err(), "the function was dropped");
+}
+
+#[test]
+fn a_map_refuses_to_block_a_loops_thread() {
+    let event_loop = EventLoop::new();
+    let pool = ThreadPoolExecutor::new(1);
+    let (_running, _release) = blocker(&pool);
+    let mut map = pool.map(|n| n, [1], None).unwrap();
+    let refused = event_loop.run_until_complete(async move { map.next().unwrap() });
+    let refused = refused.unwrap();
+    assert!(matches!(refused, Err(ResultError::WouldBlockLoop)));
+}
+
+#[test]
+fn executors_whose_type_is_not_known_have_submit_and_map() {
+    let pool = Arc::new(ThreadPoolExecutor::new(1));
+    let shared: Arc<dyn Executor> = pool.clone();
+    assert_eq!(shared.submit(|| 1).unwrap().result(None).unwrap(), 1);
+    let borrowed: &dyn Executor = &*pool;
+    let mut map = Executor::map(&borrowed, |n| n + 1, [1], None).unwrap();
+    assert_eq!(map.next().unwrap().unwrap(), 2);
+    shared.shutdown(true, false);
+    assert_eq!(pool.submit(|| ()), Err(ExecutorShutDownError));
 }
 
 /// Threads submit jobs, and every other one is cancelled, while the pool works and is then shut down.

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use callsoon::concurrent::{self, Executor, Job, ResultError, ThreadPoolExecutor};
 use callsoon::{
-    EventLoop, RunEnd, RunError, TimeoutError, catch_cancel, sleep, to_thread, yield_now,
+    EventLoop, ReturnWhen, RunEnd, RunError, TimeoutError, catch_cancel, sleep, to_thread,
+    yield_now,
 };
 
-use crate::support::{Log, ms, panic_message, settle, turn, virtual_loop};
+use crate::support::{Log, ms, panic_message, reports_to, settle, turn, virtual_loop};
 
 /// An executor whose jobs run when the test says so.
 #[derive(Clone, Default)]
@@ -226,6 +227,74 @@ fn a_virtual_clock_stands_still_while_a_function_runs() {
     event_loop.run_until_complete(future).unwrap();
     assert_eq!(event_loop.time(), Duration::ZERO);
     releaser.join().unwrap();
+}
+
+/// A function that blocks on a coroutine of its loop is not waited for meanwhile: the coroutine may take
+/// virtual time. When it goes on, it holds time still again.
+#[test]
+fn a_function_that_blocks_on_a_coroutine_of_its_loop_lets_time_pass() {
+    const TIMES: u64 = 20;
+    let event_loop = virtual_loop();
+    let log = Log::new();
+    reports_to(&event_loop, &log);
+    event_loop.call_later(Duration::from_secs(3600), || unreachable!("time passed"));
+    let remote = event_loop.remote();
+    let minute = move || {
+        remote.run_coroutine_threadsafe(|| async {
+            sleep(Duration::from_secs(60)).await;
+            Ok::<(), ()>(())
+        })
+    };
+    let future = event_loop.run_in_executor(None, move || {
+        for _ in 0..TIMES {
+            minute().result(None).unwrap().unwrap();
+        }
+        let two = [minute(), minute()];
+        let all = concurrent::wait(&two, ReturnWhen::AllCompleted, None).unwrap();
+        let two = [minute(), minute()];
+        all.0.len() + concurrent::as_completed(&two, None).count()
+    });
+    assert_eq!(event_loop.run_until_complete(future).unwrap(), 4);
+    assert_eq!(
+        event_loop.time(),
+        Duration::from_secs(60) * (TIMES as u32 + 2)
+    );
+    log.expect(&[]);
+}
+
+/// What can never end is a deadlock also if a function waits for it; it ends when the loop is closed.
+#[test]
+fn a_function_that_blocks_on_a_coroutine_that_never_ends_is_a_deadlock() {
+    let event_loop = virtual_loop();
+    event_loop.set_exception_handler(|_, _| ());
+    let (remote, pool) = (event_loop.remote(), ThreadPoolExecutor::new(1));
+    let (send, heard) = channel();
+    let future = event_loop.run_in_executor(Some(&pool), move || {
+        let never = remote.run_coroutine_threadsafe(std::future::pending::<()>);
+        send.send(never.result(None)).unwrap();
+    });
+    let outcome = event_loop.run_until_complete(future);
+    assert!(matches!(outcome, Err(RunError::Deadlock(_))));
+    drop(event_loop);
+    assert!(matches!(heard.recv(), Ok(Err(ResultError::LoopClosed))));
+}
+
+/// A function that gives up waiting for a coroutine is waited for again.
+#[test]
+fn a_function_that_gives_up_on_a_coroutine_is_waited_for_again() {
+    let event_loop = virtual_loop();
+    let remote = event_loop.remote();
+    let expected = remote.expect_work();
+    let future = event_loop.run_in_executor(None, move || {
+        let never = remote.run_coroutine_threadsafe(std::future::pending::<()>);
+        let early = never.result(Some(ms(1)));
+        let several = concurrent::wait([&never], ReturnWhen::AllCompleted, Some(ms(1))).unwrap();
+        drop(expected);
+        never.cancel();
+        matches!(early, Err(ResultError::TimedOut)) && several.0.is_empty()
+    });
+    assert!(event_loop.run_until_complete(future).unwrap());
+    assert!(matches!(event_loop.run_forever(), RunEnd::Idle(_)));
 }
 
 /// E6: `to_thread` is `run_in_executor(None, ..)` of the running loop.

@@ -12,6 +12,8 @@ mod cancellation;
 mod catching;
 mod clock;
 mod concurrent;
+mod concurrent_drops;
+mod concurrent_waits;
 mod conditions;
 mod coroutine;
 mod drops;

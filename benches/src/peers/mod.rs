@@ -10,7 +10,7 @@ pub(crate) use compio::Compio;
 pub(crate) use local_pool::LocalPool;
 pub(crate) use monoio::Monoio;
 pub(crate) use smol::Smol;
-pub(crate) use tokio::{TokioLocalRuntime, TokioLocalSet};
+pub(crate) use tokio::{Tokio, TokioLocalRuntime, TokioLocalSet};
 
 use std::future::Future;
 

@@ -11,6 +11,7 @@ mod lock;
 mod memory;
 mod oneshot;
 mod queue;
+mod run_in_executor;
 mod semaphore;
 mod spawn_join;
 mod startup;
@@ -45,6 +46,8 @@ pub const ROWS: &[Row] = &[
     timers_cancel::ROW,
     xthread::ROW,
     xthread_pingpong::ROW,
+    run_in_executor::ROW,
+    run_in_executor::ROW_100,
     memory::ROW,
     startup::ROW,
 ];
