@@ -100,7 +100,7 @@
 //!
 //! The loop, futures, tasks, timers, cancellation, combinators, timeouts, task groups, locks, queues, embedding
 //! in a host's loop ([`EventLoop::run_once`]), thread pools and posting from threads, virtual time, and coroutines that
-//! are driven by hand. There are no sockets, files or processes: use a runtime that has them beside this one. Work that is
+//! are driven by hand; recordings, watchdogs and spans, to [observe] a loop. There are no sockets, files or processes: use a runtime that has them beside this one. Work that is
 //! to spread over all cores wants a multi-threaded executor.
 
 #![forbid(unsafe_code)]
