@@ -101,9 +101,9 @@
 //!
 //! The loop, futures, tasks, timers, cancellation, combinators, timeouts, task groups, locks, queues, embedding
 //! in a host's loop ([`EventLoop::run_once`]), thread pools and posting from threads, virtual time, and coroutines that
-//! are driven by hand. There are no sockets, files or processes: use a runtime that has them, and
-//! [each awaits work of the other](guide::chapter_5_threads#beside-another-runtime). Work that is to spread over all
-//! cores wants a multi-threaded executor.
+//! are driven by hand; recordings, watchdogs and spans, to [observe] a loop. There are no sockets, files or processes:
+//! use a runtime that has them, and [each awaits work of the other](guide::chapter_5_threads#beside-another-runtime).
+//! Work that is to spread over all cores wants a multi-threaded executor.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -13,6 +13,7 @@
 //! | 6. [Testing with virtual time](chapter_6_testing) | how a test of an hour takes no time and is never flaky |
 //! | 7. [Porting from asyncio](chapter_7_porting) | what each of asyncio's names is called here, or why it is not here |
 //! | 8. [Coming from tokio, or from promises](chapter_8_coming_from) | what is the same, and what will surprise you |
+//! | 9. [Seeing what a loop does](chapter_9_observing) | what ran, why it ran, and what hangs |
 //! | [asyncio's manual, page by page](manual) | where each of its examples lives here |
 //!
 //! Who would rather see code: `cargo run --example hello_world`, then `callbacks_order`, `ping_pong` and
@@ -63,6 +64,12 @@ pub mod chapter_7_porting {
 
 pub mod chapter_8_coming_from {
     #![doc = include_str!("8_coming_from.md")]
+    #[cfg(doc)]
+    use crate::*;
+}
+
+pub mod chapter_9_observing {
+    #![doc = include_str!("9_observing.md")]
     #[cfg(doc)]
     use crate::*;
 }

@@ -1,10 +1,27 @@
-//! See what a loop does: recordings, with a timeline to look at, and a watchdog.
+//! See what a loop does.
 //!
-//! Nothing in here costs anything while it is not used.
+//! * [`LoopHandle::record`] keeps what ran when, and what scheduled it: as a list, as a trace for
+//!   [Perfetto](https://ui.perfetto.dev), as a picture.
+//! * [`LoopHandle::watch`] has a thread report a callback or a step that does not come back, with what it
+//!   is and where it was created, while it hangs.
+//! * [`LoopHandle::set_debug`] reports what was slow when it is over.
+//! * The feature `tracing` gives each task and each callback a span of the crate of that name, made where
+//!   the task was made or the callback scheduled, as a child of the span that was current there, and entered
+//!   whenever the task steps or the callback runs. (A done-callback is scheduled when its future is done.)
+//!   Spans of tasks are of level `DEBUG` and have the fields `id`, `name` and `created_at`; those of
+//!   callbacks are of level `TRACE` and have `kind` and `created_at`; the target of all is `callsoon`.
+//!
+//! What is not used costs nothing.
+//!
+//! [`LoopHandle::record`]: crate::LoopHandle::record
+//! [`LoopHandle::watch`]: crate::LoopHandle::watch
+//! [`LoopHandle::set_debug`]: crate::LoopHandle::set_debug
 
 mod chrome;
 mod kind;
 mod pulse;
+#[cfg(all(test, loom))]
+mod pulse_models;
 mod recorder;
 mod recording;
 mod slow;

@@ -64,10 +64,10 @@ struct WatchState {
 /// What runs.
 #[derive(Clone, Copy)]
 pub(super) struct Shown {
-    number: u64,
-    kind: EntryKind,
-    site: Option<&'static Location<'static>>,
-    task: Option<u64>,
+    pub(super) number: u64,
+    pub(super) kind: EntryKind,
+    pub(super) site: Option<&'static Location<'static>>,
+    pub(super) task: Option<u64>,
 }
 
 /// What somebody sees who looks.
@@ -103,7 +103,7 @@ impl Pulse {
     // ---- the loop's thread
 
     #[inline]
-    fn show(&self, shown: &Shown) {
+    pub(super) fn show(&self, shown: &Shown) {
         self.number.store(WRITES, Ordering::Release);
         self.kind.store(shown.kind);
         self.site.store(shown.site);

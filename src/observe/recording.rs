@@ -13,7 +13,7 @@ impl LoopHandle {
     /// queue.
     ///
     /// It goes on until the recording is dropped or [stopped](Recording::stop). It is made for looking at
-    /// a program, not for leaving it on: while it does, each entry costs a few dozen nanoseconds more.
+    /// a program, not for leaving it on: an entry costs a few hundred nanoseconds more.
     ///
     /// *From asyncio:* nothing.
     ///
