@@ -4,6 +4,7 @@
 //! cargo run --release --bin observed
 //! ```
 
+use std::any::Any;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,11 @@ const ENTRIES: u32 = 200_000;
 /// Tasks that take turns, or callbacks in a row.
 const WIDTH: u32 = 100;
 
+/// Has a loop observed until what it gives is dropped.
+type Attach = fn(&LoopHandle) -> Box<dyn Any>;
+
 fn main() {
-    let cases: [(&str, fn(&LoopHandle) -> Box<dyn std::any::Any>); 3] = [
+    let cases: [(&str, Attach); 3] = [
         ("nobody", |_| Box::new(())),
         ("watchdog", |it| {
             Box::new(it.watch(Duration::from_millis(100)))
