@@ -33,7 +33,7 @@ mod watchdog;
 
 pub use self::kind::EntryKind;
 pub use self::recording::Recording;
-pub use self::timeline::{Event, RecordedTask};
+pub use self::timeline::{RecordedEvent, RecordedTask};
 pub use self::watchdog::{Stall, Watchdog};
 
 pub(crate) use self::pulse::{Heart, Pulse};
