@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use super::timeline::{Event, Moment, RecordedTask, Timeline};
+use super::timeline::{Moment, RecordedEvent, RecordedTask, Timeline};
 use crate::event_loop::Nanos;
 
 /// What runs at the same time is shown so far apart: one thing after the other.
@@ -35,7 +35,7 @@ pub(super) fn write(timeline: &Timeline) -> String {
         trace.metadata("thread_name", track, &task.name);
         trace.task(task, track);
     }
-    let track_of = |event: &Event| {
+    let track_of = |event: &RecordedEvent| {
         let track = event.task.and_then(|task| tracks.get(&task));
         track.copied().unwrap_or(CALLBACKS)
     };
@@ -96,7 +96,7 @@ impl Trace {
         self.slice(track, "task", &name, (task.since, task.until), &args);
     }
 
-    fn event(&mut self, event: &Event, track: usize) {
+    fn event(&mut self, event: &RecordedEvent, track: usize) {
         let mut args = format!("\"turn\":{},\"time\":\"{:?}\"", event.turn, event.begin());
         if let Some(site) = event.site {
             args = format!("{args},{}", created(&site.to_string()));
@@ -123,7 +123,12 @@ impl Trace {
     }
 
     /// From what has scheduled something to what was scheduled.
-    fn arrow(&mut self, id: usize, cause: (&Event, usize), effect: (&Event, usize)) {
+    fn arrow(
+        &mut self,
+        id: usize,
+        cause: (&RecordedEvent, usize),
+        effect: (&RecordedEvent, usize),
+    ) {
         for (phase, (event, track), binding) in [('s', cause, ""), ('f', effect, ",\"bp\":\"e\"")] {
             let at = micros(self.shown[&event.begin.order]);
             *self.object(phase, track) += &format!(

@@ -34,7 +34,7 @@ mod watchdog;
 pub use self::kind::EntryKind;
 pub(crate) use self::kind::words;
 pub use self::recording::Recording;
-pub use self::timeline::{Event, RecordedTask};
+pub use self::timeline::{RecordedEvent, RecordedTask};
 pub use self::watchdog::{Stall, Watchdog};
 
 pub(crate) use self::pulse::{Heart, Pulse};

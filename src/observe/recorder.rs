@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::Location;
 
 use super::EntryKind;
-use super::timeline::{Event, Moment, RecordedTask, Timeline};
+use super::timeline::{Moment, RecordedEvent, RecordedTask, Timeline};
 use crate::Clock;
 use crate::event_loop::{About, LoopState, Nanos, Observer, Source, TaskMark, Ticket, TimerKey};
 
@@ -124,9 +124,9 @@ impl State {
         self.running.last().copied()
     }
 
-    fn event(&self, it: &Recorded) -> Event {
+    fn event(&self, it: &Recorded) -> RecordedEvent {
         let lane = it.task.and_then(|task| self.tasks.get(&task));
-        Event {
+        RecordedEvent {
             kind: it.kind,
             name: lane.map_or_else(|| it.kind.to_string(), |lane| lane.name.clone()),
             site: it.site,

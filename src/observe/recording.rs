@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::recorder::Recorder;
-use super::timeline::{Event, RecordedTask, Timeline};
+use super::timeline::{RecordedEvent, RecordedTask, Timeline};
 use crate::LoopHandle;
 use crate::event_loop::{LoopState, Observer};
 
@@ -111,7 +111,7 @@ impl Recording {
     /// assert_eq!(event.created_at(), Some(scheduled.created_at()));
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
-    pub fn events(&self) -> Vec<Event> {
+    pub fn events(&self) -> Vec<RecordedEvent> {
         self.timeline().events
     }
 

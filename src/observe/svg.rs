@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::EntryKind;
-use super::timeline::{Event, Moment, RecordedTask, Timeline};
+use super::timeline::{Moment, RecordedEvent, RecordedTask, Timeline};
 use crate::event_loop::Nanos;
 
 const WIDTH: f64 = 960.0;
@@ -172,13 +172,13 @@ impl Picture {
     }
 
     /// From where to where an event goes.
-    fn extent(&self, event: &Event) -> (f64, f64) {
+    fn extent(&self, event: &RecordedEvent) -> (f64, f64) {
         let end = event.end.unwrap_or(self.now);
         (self.x(event.begin), self.x(end))
     }
 
     /// The middle of an event's lane. That of callbacks is the last.
-    fn y(&self, event: &Event) -> f64 {
+    fn y(&self, event: &RecordedEvent) -> f64 {
         let row = event.task.and_then(|task| self.rows.get(&task));
         middle(row.copied().unwrap_or(self.lanes - 1))
     }
@@ -247,7 +247,7 @@ impl Picture {
         }
     }
 
-    fn bar(&self, svg: &mut String, event: &Event) {
+    fn bar(&self, svg: &mut String, event: &RecordedEvent) {
         let (from, to) = self.extent(event);
         let (top, width) = (self.y(event) - BAR / 2.0, to - from);
         let (class, said) = (class(event.kind), escaped(&said(event)));
@@ -260,7 +260,7 @@ impl Picture {
         );
     }
 
-    fn arrow(&self, svg: &mut String, cause: &Event, effect: &Event) {
+    fn arrow(&self, svg: &mut String, cause: &RecordedEvent, effect: &RecordedEvent) {
         let center = |(from, to): (f64, f64)| f64::midpoint(from, to);
         let (from, to) = (center(self.extent(cause)), center(self.extent(effect)));
         let (above, below) = (self.y(cause), self.y(effect));
@@ -325,7 +325,7 @@ fn class(kind: EntryKind) -> &'static str {
 }
 
 /// What a reader sees who points at an event.
-fn said(event: &Event) -> String {
+fn said(event: &RecordedEvent) -> String {
     let what = match event.task {
         Some(_) => format!("step of {}", event.name),
         None => event.name.clone(),

@@ -1,4 +1,4 @@
-//! [`Event`] and [`RecordedTask`]: what a recording has.
+//! [`RecordedEvent`] and [`RecordedTask`]: what a recording has.
 
 use std::panic::Location;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::event_loop::Nanos;
 /// What a recording has, at one time.
 pub(super) struct Timeline {
     /// In the order in which they began.
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<RecordedEvent>,
     /// In the order in which they were made.
     pub(super) tasks: Vec<RecordedTask>,
     /// Where the recording has come to.
@@ -62,7 +62,7 @@ pub(super) struct Moment {
 ///
 /// [`Recording::events`]: super::Recording::events
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct RecordedEvent {
     pub(super) kind: EntryKind,
     pub(super) name: String,
     pub(super) site: Option<&'static Location<'static>>,
@@ -74,7 +74,7 @@ pub struct Event {
     pub(super) cause: Option<usize>,
 }
 
-impl Event {
+impl RecordedEvent {
     /// Says what sort of entry it was.
     ///
     /// *From asyncio:* nothing.
@@ -133,7 +133,7 @@ impl Event {
     ///
     /// # Examples
     ///
-    /// See [`Event`].
+    /// See [`RecordedEvent`].
     pub fn turn(&self) -> u64 {
         self.turn
     }

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
 
-use callsoon::observe::{EntryKind, Event, Recording};
+use callsoon::observe::{EntryKind, RecordedEvent, Recording};
 use callsoon::{
     EventLoop, LoopHandle, call_later, call_soon, create_task, gather, sleep, task, yield_now,
 };
@@ -48,7 +48,7 @@ fn callbacks_have_their_turn_their_kind_and_their_cause() {
         ],
     );
     let events = recording.events();
-    let turns: Vec<_> = events.iter().map(Event::turn).collect();
+    let turns: Vec<_> = events.iter().map(RecordedEvent::turn).collect();
     assert_eq!(turns, [1, 2, 2, 3]);
     let lines: Vec<_> = events
         .iter()

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Once;
 
+use callsoon::observe::{RecordedEvent, RecordedTask, Recording, Stall, Watchdog};
 use callsoon::{
     Barrier, BoundedSemaphore, BrokenBarrierError, Builder, CallbackId, CancelOrigin,
     CancelledError, Clock, Condition, Coroutine, CoroutineState, DeadlockReport, Event, EventLoop,
@@ -60,6 +61,11 @@ check!(Outcome<u32>: !Send + !Sync);
 check!(Task<u32>: !Send + !Sync);
 check!(TaskHandle: !Send + !Sync);
 check!(TaskBuilder<u32>: !Send + !Sync);
+check!(Recording: !Send + !Sync);
+check!(Watchdog: !Send + !Sync);
+check!(RecordedEvent: Send + Sync);
+check!(RecordedTask: Send + Sync);
+check!(Stall: Send + Sync);
 check!(Handle: !Send + !Sync);
 check!(TimerHandle: !Send + !Sync);
 check!(Lock<u32>: !Send + !Sync);

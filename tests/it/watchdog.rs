@@ -13,18 +13,27 @@ use callsoon::{EventLoop, current_task, task, yield_now};
 use crate::support::{ms, settle, turn, virtual_loop};
 
 const THRESHOLD: Duration = ms(10);
+/// For what is not to be reported: longer than the system lets a thread wait for its turn.
+const PATIENT: Duration = ms(150);
 
 /// A watchdog that passes on what it is told.
-fn watch(event_loop: &EventLoop) -> (Watchdog, Receiver<Stall>) {
+fn watch(event_loop: &EventLoop, threshold: Duration) -> (Watchdog, Receiver<Stall>) {
     let (send, told) = channel();
     let tell = move |stall: &Stall| _ = send.send(stall.clone());
-    (event_loop.watch_with(THRESHOLD, tell), told)
+    (event_loop.watch_with(threshold, tell), told)
 }
 
 /// A watchdog that lets what hangs go on, and passes on what it is told.
 fn watch_and_release(event_loop: &EventLoop) -> (Watchdog, Hang, Receiver<Stall>) {
+    watch_and_release_after(event_loop, THRESHOLD)
+}
+
+fn watch_and_release_after(
+    event_loop: &EventLoop,
+    threshold: Duration,
+) -> (Watchdog, Hang, Receiver<Stall>) {
     let ((send, told), (release, released)) = (channel(), channel());
-    let watchdog = event_loop.watch_with(THRESHOLD, move |stall| {
+    let watchdog = event_loop.watch_with(threshold, move |stall| {
         send.send(stall.clone()).unwrap();
         if !stall.is_over() {
             release.send(()).unwrap();
@@ -74,11 +83,10 @@ fn each_stall_is_reported_once() {
         hang.hang();
         // Time for more reports, if there were any: that of three stalls of another loop.
         for _ in 0..3 {
-            stall_of_another_loop();
+            stall_of_another_loop(THRESHOLD);
         }
         assert!(!hang.was_noticed_again());
     });
-    event_loop.call_soon(|| ());
     settle(&event_loop);
     assert!(!told.recv().unwrap().is_over());
     assert!(told.recv().unwrap().is_over());
@@ -86,10 +94,10 @@ fn each_stall_is_reported_once() {
 }
 
 /// Lasts as long as a watchdog needs to notice something.
-fn stall_of_another_loop() {
-    let stalls = thread::spawn(|| {
+fn stall_of_another_loop(threshold: Duration) {
+    let stalls = thread::spawn(move || {
         let event_loop = virtual_loop();
-        let (_watchdog, hang, told) = watch_and_release(&event_loop);
+        let (_watchdog, hang, told) = watch_and_release_after(&event_loop, threshold);
         event_loop.call_soon(move || hang.hang());
         turn(&event_loop);
         assert!(told.recv().is_ok());
@@ -195,15 +203,15 @@ fn a_stall_that_ends_in_a_panic_is_over() {
     assert!(told.recv().unwrap().is_over());
 }
 
-/// Others have stalled for long enough three times, and were noticed.
+/// Another loop has stalled twice as long meanwhile, and was noticed.
 #[test]
 fn a_loop_that_sleeps_does_not_stall() {
     let event_loop = EventLoop::new();
-    let (watchdog, told) = watch(&event_loop);
+    let (watchdog, told) = watch(&event_loop, PATIENT);
     let remote = event_loop.remote();
     let waker = thread::spawn(move || {
-        for _ in 0..3 {
-            stall_of_another_loop();
+        for _ in 0..2 {
+            stall_of_another_loop(PATIENT);
         }
         remote.stop();
     });
@@ -220,12 +228,12 @@ fn a_loop_that_sleeps_does_not_stall() {
 #[test]
 fn a_host_that_does_not_turn_the_loop_is_no_stall() {
     let event_loop = EventLoop::new();
-    let (watchdog, told) = watch(&event_loop);
+    let (watchdog, told) = watch(&event_loop, PATIENT);
     event_loop.call_soon(|| ());
     turn(&event_loop);
     event_loop.call_soon(|| ());
-    for _ in 0..3 {
-        stall_of_another_loop();
+    for _ in 0..2 {
+        stall_of_another_loop(PATIENT);
     }
     turn(&event_loop);
     drop(watchdog);
@@ -235,17 +243,21 @@ fn a_host_that_does_not_turn_the_loop_is_no_stall() {
 #[test]
 fn many_short_steps_are_no_stall() {
     let event_loop = virtual_loop();
-    let (watchdog, told) = watch(&event_loop);
+    let (watchdog, told) = watch(&event_loop, THRESHOLD);
     let end = Instant::now() + 5 * THRESHOLD;
-    event_loop
-        .run_until_complete(async move {
-            while Instant::now() < end {
-                yield_now().await;
-            }
-        })
-        .unwrap();
+    let longest = async move {
+        let (mut before, mut longest) = (Instant::now(), Duration::ZERO);
+        while before < end {
+            yield_now().await;
+            longest = longest.max(before.elapsed());
+            before = Instant::now();
+        }
+        longest
+    };
+    let longest = event_loop.run_until_complete(longest).unwrap();
     drop(watchdog);
-    assert!(told.recv().is_err());
+    // Unless the system gave the thread no time: then one of them was not short.
+    assert!(told.recv().is_err() || longest >= THRESHOLD);
 }
 
 #[test]
@@ -305,10 +317,10 @@ fn a_handler_that_panics_is_called_again() {
 #[test]
 fn the_thread_ends_with_the_watchdog_and_with_the_loop() {
     let event_loop = virtual_loop();
-    let (watchdog, told) = watch(&event_loop);
+    let (watchdog, told) = watch(&event_loop, THRESHOLD);
     drop(watchdog);
     assert!(told.recv().is_err(), "the handler is gone");
-    let (_watchdog, told) = watch(&event_loop);
+    let (_watchdog, told) = watch(&event_loop, THRESHOLD);
     let handle = event_loop.handle();
     drop(event_loop);
     assert!(told.recv().is_err(), "the handler is gone");

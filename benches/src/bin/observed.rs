@@ -17,7 +17,9 @@ const WIDTH: u32 = 100;
 fn main() {
     let cases: [(&str, fn(&LoopHandle) -> Box<dyn std::any::Any>); 3] = [
         ("nobody", |_| Box::new(())),
-        ("watchdog", |it| Box::new(it.watch(Duration::from_millis(100)))),
+        ("watchdog", |it| {
+            Box::new(it.watch(Duration::from_millis(100)))
+        }),
         ("recording", |it| Box::new(it.record(10_000))),
     ];
     println!("{:12}{:>10}{:>12}", "observer", "step", "call_soon");
