@@ -56,7 +56,8 @@ impl LoopHandle {
     /// Says what the loop is about: what each task awaits and who awaits it, what is ready, and the
     /// timers.
     ///
-    /// It takes time in proportion to what there is, and runs none of the program's code.
+    /// It takes time in proportion to what there is, and to what each task awaits through combinators;
+    /// it runs none of the program's code.
     ///
     /// *From asyncio:* `asyncio.capture_call_graph()` of Python 3.14, for every task at once.
     ///
