@@ -236,7 +236,7 @@ impl TaskHead {
             let first = tasks.waiter(self.slot.get());
             debug_assert!(first.is_none(), "the step began with none");
             // What is replaced needs no drop, but the compiler would make one.
-            mem::forget(mem::replace(first, Some(FirstWaiter { id, future })));
+            mem::forget(first.replace(FirstWaiter { id, future }));
         } else if fresh || !self.awaits_already(lp, id) {
             self.set(AWAITS_MORE);
             let scope = lp.step.scope();
