@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::clock::Nanos;
+use crate::futures::Base;
 
 /// In which order a loop runs what is ready in a turn.
 ///
@@ -79,7 +80,11 @@ pub(crate) enum Lane {
     Callbacks,
     /// The timers; those with equal deadlines have no order.
     Timers(Nanos),
-    /// Whatever has this address: a task, what listens to futures, the done-callbacks of a future.
+    /// The steps of the task with this key.
+    Task(u64),
+    /// The done-callbacks of the future with this address.
+    DoneCallbacks(usize),
+    /// Whatever else has this address: what listens to futures.
     Of(usize),
 }
 
@@ -87,6 +92,12 @@ impl Lane {
     /// That of something that has a lane to itself.
     pub(crate) fn of<T: ?Sized>(it: &T) -> Self {
         Self::Of(std::ptr::from_ref(it).cast::<()>().addr())
+    }
+
+    /// That of the done-callbacks of a future. Not that of the future itself, which may have the same
+    /// address as its base, or not, as the compiler likes.
+    pub(crate) fn done_callbacks_of(future: &Base) -> Self {
+        Self::DoneCallbacks(std::ptr::from_ref(future).addr())
     }
 }
 

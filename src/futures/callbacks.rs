@@ -98,7 +98,8 @@ impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
 
     fn lane(&self) -> Lane {
         let future = self.future.take();
-        let lane = future.as_ref().map(|future| Lane::of(future.core().base()));
+        let base = future.as_ref().map(|future| future.core().base());
+        let lane = base.map(Lane::done_callbacks_of);
         self.future.set(future);
         lane.unwrap_or_else(|| Lane::of(self))
     }

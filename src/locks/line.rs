@@ -19,16 +19,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use slab::Slab;
 
 use super::Bond;
-use crate::event_loop::current;
+use crate::event_loop::{About, Lane, LoopState, Run, current};
 use crate::futures::purpose::InLine;
-use crate::futures::{Future, FutureRef, Inner, Promise, State};
+use crate::futures::{AnyFuture, Future, FutureRef, Inner, Listener, Promise, State};
+use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
+use crate::tasks::Stepper;
 
 /// In the place of a waiter's place: there is none.
 const NONE: usize = usize::MAX;
@@ -323,8 +326,51 @@ pub(crate) struct Passing<G: Gate> {
 struct Waiting {
     future: Future<()>,
     ticket: Ticket,
-    /// Whether its turn was passed on, though it still stands in the line; see `Passing::lend`.
-    lent: Option<Rc<Cell<bool>>>,
+    /// There is one if its turn may be passed on, though it still stands in the line; see
+    /// `Passing::lend`.
+    loan: Option<Rc<Loan>>,
+}
+
+/// What a waiter knows of its [`Lender`].
+#[derive(Default)]
+struct Loan {
+    passed_on: Cell<bool>,
+    /// The task whose step polled last, as a waker names it.
+    step: Cell<Option<u64>>,
+}
+
+/// Passes a turn on that the step did not use which it woke.
+struct Lender<G> {
+    gate: G,
+    loan: Rc<Loan>,
+    site: &'static Location<'static>,
+}
+
+impl<G: Gate> Listener for Lender<G> {
+    fn told(&self, _id: u64, waiter: &dyn AnyFuture) -> bool {
+        waiter.state() != State::Cancelled
+    }
+}
+
+impl<G: Gate> Run for Lender<G> {
+    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
+        lp.callback_site.set(Some(self.site));
+        let still_waits = Rc::strong_count(&self.loan) > 1;
+        if still_waits {
+            self.loan.passed_on.set(true);
+            self.gate.gave_up(true);
+        }
+    }
+
+    fn lane(&self) -> Lane {
+        // Behind that step in any order of the turn.
+        let step = self.loan.step.get();
+        step.map_or_else(|| Lane::of(self), Lane::Task)
+    }
+
+    fn about(&self) -> About {
+        About::at(EntryKind::DoneCallback, self.site)
+    }
 }
 
 impl<G: Gate> Passing<G> {
@@ -410,7 +456,7 @@ impl<G: Gate> Passing<G> {
             return false;
         };
         waiting.leave(gate);
-        let lent = waiting.lent.is_some_and(|lent| lent.get());
+        let lent = waiting.loan.is_some_and(|loan| loan.passed_on.get());
         waiting.future.done() && !waiting.future.cancelled() && !lent
     }
 
@@ -423,18 +469,20 @@ impl<G: Gate> Passing<G> {
         let (Some(gate), Some(waiting)) = (&self.gate, &mut self.waiting) else {
             return;
         };
-        if waiting.lent.is_none() {
-            let (lent, gate) = (Rc::new(Cell::new(false)), gate.clone());
-            waiting.lent = Some(lent.clone());
-            // It registers behind the task, so that step is over when this is called.
-            waiting.future.add_done_callback(move |future| {
-                let still_waits = Rc::strong_count(&lent) > 1;
-                if still_waits && !future.cancelled() {
-                    lent.set(true);
-                    gate.gave_up(true);
-                }
+        let lp = &waiting.future.core().base().lp;
+        let loan = waiting.loan.get_or_insert_with(|| {
+            let loan = Rc::<Loan>::default();
+            let lender = Rc::pin(Lender {
+                gate: gate.clone(),
+                loan: loan.clone(),
+                site: self.site,
             });
-        }
+            // It registers behind the task, so that step is over when this runs.
+            let future = waiting.future.core();
+            future.listen(lp.next_registration(), lender);
+            loan
+        });
+        loan.step.set(lp.step.key());
     }
 
     /// Whether it has got through.
@@ -471,11 +519,11 @@ impl Waiting {
         let promise = Promise::create_for(purpose, &lp, site);
         let future = Future::new(promise.clone());
         let ticket = gate.line().push(promise);
-        let lent = None;
+        let loan = None;
         Self {
             future,
             ticket,
-            lent,
+            loan,
         }
     }
 

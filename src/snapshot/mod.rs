@@ -44,7 +44,8 @@
 //! suspended coroutine has none.
 //!
 //! With the feature `serde` a snapshot and its parts implement `serde::Serialize`; a place in the source
-//! has a `file`, a `line` and a `column`.
+//! has a `file`, a `line` and a `column`. What a task `awaits`, and what is `inside` of a combinator, is
+//! given by places in the list `awaited`, which count from 0; tasks are named by their `id`.
 
 mod parts;
 mod remote;

@@ -56,7 +56,8 @@ impl LoopHandle {
     /// Says what the loop is about: what each task awaits and who awaits it, what is ready, and the
     /// timers.
     ///
-    /// It takes time in proportion to what there is, and runs none of the program's code.
+    /// It takes time in proportion to what there is, and to what each task awaits through combinators;
+    /// it runs none of the program's code.
     ///
     /// *From asyncio:* `asyncio.capture_call_graph()` of Python 3.14, for every task at once.
     ///
@@ -116,10 +117,10 @@ impl Snapshot {
             .zip(&self.tasks)
             .map(|(place, task)| (task.id, place))
             .collect();
-        let mut reached = HashSet::new();
+        // For each thing that is awaited the last task that reached it; no task has the number 0.
+        let mut reached = vec![0; self.awaited.len()];
         for place in 0..self.tasks.len() {
             let id = self.tasks[place].id;
-            reached.clear();
             let direct = self.tasks[place].awaits.clone();
             for &awaited in &direct {
                 self.awaited[awaited].awaited_by.push(id);
@@ -127,7 +128,7 @@ impl Snapshot {
             // Tasks are at the end of the search: what they await is theirs.
             let mut todo = direct;
             while let Some(next) = todo.pop() {
-                if !reached.insert(next) {
+                if mem::replace(&mut reached[next], id) == id {
                     continue;
                 }
                 match self.awaited[next].task {
@@ -374,8 +375,12 @@ impl<'a> Collector<'a> {
 
     fn add_task(&mut self, task: &TaskHandle) {
         let any = task.any();
-        let awaits = task.awaited();
-        let awaits = awaits.iter().map(|awaited| self.place(awaited)).collect();
+        let mut awaits: Vec<_> = task.awaited().iter().map(|it| self.place(it)).collect();
+        if awaits.len() > 1 {
+            // Several handles to one future may be awaited at once.
+            let mut seen = HashSet::new();
+            awaits.retain(|&place| seen.insert(place));
+        }
         let (callbacks, listeners) = any.listeners();
         let told = listeners.into_iter();
         self.told

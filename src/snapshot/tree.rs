@@ -102,8 +102,7 @@ impl<'a> Tree<'a> {
             }
             f.write_str(if is_last { "└─ " } else { "├─ " })?;
             self.describe(item, f)?;
-            let level = self.level(item, is_last);
-            if level.children.is_empty() {
+            if self.below(item).is_empty() {
                 self.shown.insert(item);
             } else if path.iter().any(|above| above.item == item) {
                 f.write_str(" (a circle: it is further up)")?;
@@ -114,7 +113,7 @@ impl<'a> Tree<'a> {
                 self.deeper.push_back(item);
             } else {
                 self.shown.insert(item);
-                path.push(level);
+                path.push(self.level(item, is_last));
             }
         }
         Ok(())
@@ -127,12 +126,16 @@ impl<'a> Tree<'a> {
         }
     }
 
-    fn level(&self, item: Item, is_last: bool) -> Level {
-        let below = match item {
+    /// The places of what is below it.
+    fn below(&self, item: Item) -> &'a [usize] {
+        match item {
             Item::Task(place) => &self.snapshot.tasks[place].awaits,
             Item::Awaited(place) => &self.snapshot.awaited[place].inside,
-        };
-        let children = below.iter().map(|&place| {
+        }
+    }
+
+    fn level(&self, item: Item, is_last: bool) -> Level {
+        let children = self.below(item).iter().map(|&place| {
             let task = self.snapshot.awaited[place].task;
             let task = task.and_then(|task| self.tasks.get(&task));
             task.map_or(Item::Awaited(place), |&task| Item::Task(task))

@@ -17,7 +17,7 @@ use super::head::{DONE, MUST, QUEUED, RAISED, RUNNING, TaskHead};
 use super::step::{Stepper, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
-use crate::event_loop::{About, ExceptionContext, LoopState, Run};
+use crate::event_loop::{About, ExceptionContext, Lane, LoopState, Run};
 use crate::futures::purpose::Nature;
 use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
 use crate::observe::EntryKind;
@@ -387,6 +387,10 @@ where
             (Poll::Ready(result), None) => self.returned(lp, result),
             (Poll::Pending, None) => unreachable!("it goes on, or there is a reason"),
         }
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::Task(self.head.key())
     }
 
     fn about(&self) -> About {

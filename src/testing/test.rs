@@ -154,7 +154,7 @@ impl Test {
     ///
     /// # Panics
     ///
-    /// Goes on with a panic of the body. Panics with a report if the body fails otherwise; see
+    /// Goes on with a panic of the body, after [reports](Failure::reports) were logged. Panics with a report if the body fails otherwise; see
     /// [`Failure`]. Panics if a loop runs on this thread already.
     ///
     /// # Examples
@@ -165,8 +165,14 @@ impl Test {
         match self.try_run(body) {
             Ok(result) => result,
             Err(failure) => match (failure.kind, self.order) {
-                // Its message has been printed, and `#[should_panic(expected = ..)]` knows it.
-                (FailureKind::Panicked(panic), _) => panic.resume(),
+                (FailureKind::Panicked(panic), _) => {
+                    // They may be why, and the panic has no room for them.
+                    for report in &failure.reports {
+                        log::error!(target: "callsoon", "{report}");
+                    }
+                    // Its message has been printed, and `#[should_panic(expected = ..)]` knows it.
+                    panic.resume()
+                }
                 (kind, order) => {
                     let reports = failure.reports;
                     let failure = Failure { kind, reports };

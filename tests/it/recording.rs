@@ -64,7 +64,8 @@ fn a_step_has_as_cause_what_completed_its_await() {
     let event_loop = virtual_loop();
     let recording = event_loop.record(100);
     let future = event_loop.create_future::<()>();
-    event_loop.task(future.clone()).name("waiter").spawn();
+    let awaited = future.clone();
+    event_loop.task(awaited).name("waiter").spawn();
     turn(&event_loop);
     event_loop.call_soon(move || future.set_result(()).unwrap());
     settle(&event_loop);

@@ -13,6 +13,9 @@ use callsoon::{
     shield, sleep, task, wait, yield_now,
 };
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
 use crate::support::{OnDrop, ms, settle, turn, virtual_loop};
 
 /// The task with this name.
@@ -286,6 +289,27 @@ fn the_tree_shows_what_is_shared_below_everybody_who_awaits_it() {
     );
     let worker = named(&snapshot, "worker");
     assert_eq!(names(&snapshot, worker.awaited_by()), ["first", "second"]);
+}
+
+/// A task that awaits several handles to one future awaits that future, once.
+#[test]
+fn what_is_awaited_twice_is_there_once() {
+    let event_loop = virtual_loop();
+    let answer = event_loop.create_future::<()>();
+    let asks_twice = {
+        let (direct, wrapped) = (answer.clone(), answer.clone());
+        let again = answer.clone();
+        async move {
+            let wrapped = FuturesUnordered::from_iter([wrapped]);
+            futures::join!(direct, again, wrapped.count());
+        }
+    };
+    event_loop.task(asks_twice).name("asks twice").spawn();
+    turn(&event_loop);
+    let snapshot = event_loop.snapshot();
+    let awaited = awaited_by(&snapshot, "asks twice");
+    assert_eq!(names(&snapshot, awaited.awaited_by()), ["asks twice"]);
+    assert_eq!(snapshot.to_string().lines().count(), 3, "{snapshot}");
 }
 
 /// Tasks that await each other are printed all the same, and come to an end.

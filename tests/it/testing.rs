@@ -13,6 +13,7 @@ use callsoon::{
     create_try_task, current_task, gather, get_running_loop, shield, sleep, task, timeout,
     to_thread, wait, wait_for, yield_now,
 };
+use futures::StreamExt;
 
 use crate::support::{Log, ms, panic_message, steps, turn};
 
@@ -169,6 +170,32 @@ fn turns_stay_what_they_are() {
         assert_eq!(turn(&event_loop), 4);
         log.expect(&["second", "second", "second", "second"]);
     }
+}
+
+/// Who takes the items of a queue as a stream is woken in its turn, and nobody behind it loses a place.
+#[test]
+fn those_behind_a_stream_keep_their_places() {
+    explore(0..200, || async {
+        let queue = Queue::<u32>::new(0);
+        let mut stream = queue.clone();
+        let get = || {
+            let queue = queue.clone();
+            async move { queue.get().await.ok() }
+        };
+        let first = create_task(async move { stream.next().await });
+        yield_now().await;
+        let second = create_task(get());
+        yield_now().await;
+        let third = create_task(get());
+        for item in 1..=3 {
+            for _ in 0..4 {
+                yield_now().await;
+            }
+            queue.put_nowait(item).unwrap();
+        }
+        let items = gather((first, second, third)).await;
+        assert_eq!(items, (Some(1), Some(2), Some(3)));
+    });
 }
 
 /// Who has waited longest gets the lock, however the steps are mixed.
