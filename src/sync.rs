@@ -3,7 +3,7 @@
 //! With `--cfg loom` the mailbox, the wakers and the record of what runs on a thread are built on
 //! loom's mocked primitives, and the model checks explore every interleaving; otherwise these are
 //! parking_lot's and std's. The models are in `event_loop/mailbox_models.rs`, `event_loop/loop_models.rs`,
-//! `tasks/waker_models.rs`, `concurrent/{future,work_queue}_models.rs` and `observe/pulse_models.rs`:
+//! `tasks/waker_models.rs`, `concurrent/{future,work_queue}_models.rs` and `observe/pulse.rs`:
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" cargo test --release --lib models

@@ -28,6 +28,19 @@ enum Mischief {
     PanicsAtExit,
     /// Schedules a callback when the next span is made.
     Schedules,
+    /// Makes a task when the next span is cloned.
+    SpawnsAtClone,
+    /// Throws what panics as it is dropped.
+    PanicsTwice,
+}
+
+/// Panics as it is dropped.
+struct Thrown;
+
+impl Drop for Thrown {
+    fn drop(&mut self) {
+        panic!("a payload");
+    }
 }
 
 /// Writes a line for each thing it hears. Spans are numbered from 1.
@@ -53,7 +66,8 @@ impl Visit for Fields {
         }
         if field.name() == "created_at" {
             let site = format!("{value:?}");
-            assert!(site.contains("tests/spans.rs:"), "{site}");
+            let here = site.contains("tests/spans.rs:") || site.contains("src/runners.rs:");
+            assert!(here, "{site}");
         }
     }
 }
@@ -103,9 +117,18 @@ impl Subscriber for Lines {
         let left = ENTERED.with_borrow_mut(Vec::pop);
         assert_eq!(left, Some(span.into_u64()));
         assert!(MISCHIEF.get() != Mischief::PanicsAtExit, "at exit");
+        if MISCHIEF.get() == Mischief::PanicsTwice {
+            std::panic::panic_any(Thrown);
+        }
     }
 
     fn clone_span(&self, span: &Id) -> Id {
+        if MISCHIEF.get() == Mischief::SpawnsAtClone {
+            MISCHIEF.set(Mischief::None);
+            task(async { log("mischief".to_owned()) })
+                .name("mischief")
+                .spawn();
+        }
         self.references.lock().unwrap()[span.into_u64() as usize - 1] += 1;
         span.clone()
     }
@@ -158,10 +181,8 @@ fn a_task_has_a_span_within_that_of_who_made_it_and_is_in_it_in_each_step() {
     assert_eq!(
         lines,
         [
-            "1 new task in 0",
-            "1 is \"outer\"",
-            "2 new task in 1",
-            "2 is \"inner\"",
+            "1 new task \"outer\" in 0",
+            "2 new task \"inner\" in 1",
             "1 says made it",
             "1 closes",
             "2 says first",
@@ -201,25 +222,20 @@ fn users_spans_are_parents_too() {
         let request = tracing::info_span!("request");
         request.in_scope(|| {
             event_loop.call_soon(|| ());
-            event_loop.create_task(async {}).set_name("handler");
+            let handler = event_loop.task(async {}).name("early").spawn();
+            handler.set_name("handler");
         });
         drop(request);
         settle(event_loop);
     });
     assert_eq!(
-        lines
-            .iter()
-            .filter(|it| it.contains(" in "))
-            .collect::<Vec<_>>(),
+        lines[..4],
         [
             "1 new request in 0",
             "2 new callback callback in 1",
-            "3 new task in 1"
+            "3 new task \"early\" in 1",
+            "3 is \"handler\"",
         ]
-    );
-    assert!(
-        lines.contains(&"3 is \"handler\"".to_owned()),
-        "the later name: {lines:?}"
     );
 }
 
@@ -236,8 +252,7 @@ fn an_eager_task_is_in_its_span_inside_of_another() {
     assert_eq!(
         lines[1..],
         [
-            "2 new task in 1",
-            "2 is \"eager\"",
+            "2 new task \"eager\" in 1",
             "2 says eager",
             "2 closes",
             "1 says outer",
@@ -271,12 +286,10 @@ fn a_span_ends_with_a_cancelled_timer_a_panic_and_the_loop() {
             "1 new callback timer in 0",
             "1 closes",
             "cancelled",
-            "2 new task in 0",
-            "2 is \"panics\"",
+            "2 new task \"panics\" in 0",
             "2 closes",
             "3 new callback timer in 0",
-            "4 new task in 0",
-            "4 is \"waits\"",
+            "4 new task \"waits\" in 0",
             "end",
             "4 closes",
             "3 closes",
@@ -325,8 +338,62 @@ fn a_subscriber_may_use_the_loop() {
 }
 
 #[test]
+fn a_subscriber_may_make_a_task_as_it_clones_a_span() {
+    let lines = lines(|event_loop| {
+        event_loop.task(yield_now()).name("yields").spawn();
+        event_loop.call_soon(|| MISCHIEF.set(Mischief::SpawnsAtClone));
+        settle(event_loop);
+        assert!(MISCHIEF.get() == Mischief::None);
+    });
+    assert!(
+        lines.contains(&"3 new task \"mischief\" in 0".to_owned()),
+        "{lines:?}"
+    );
+    assert!(lines.contains(&"mischief".to_owned()));
+}
+
+#[test]
+fn reports_of_a_panic_are_in_the_span_of_what_panicked() {
+    let lines = lines(|event_loop| {
+        event_loop.set_exception_handler(|_, _| tracing::info!("reported"));
+        event_loop.call_soon(|| panic!("it is reported"));
+        settle(event_loop);
+    });
+    assert_eq!(
+        lines,
+        [
+            "1 new callback callback in 0",
+            "1 says reported",
+            "1 closes",
+            "end"
+        ]
+    );
+}
+
+#[test]
+fn a_task_that_is_over_gets_no_other_span() {
+    LOG.take();
+    tracing::subscriber::with_default(Lines::default(), || {
+        let mut runner = callsoon::Runner::new();
+        let stops_as_it_yields = async {
+            callsoon::get_running_loop().stop();
+            yield_now().await;
+        };
+        assert!(runner.run(stops_as_it_yields).is_err());
+        assert!(runner.run(async {}).is_ok());
+    });
+    let lines = LOG.take();
+    let made = lines.iter().filter(|it| it.contains("new task"));
+    assert_eq!(made.count(), 2, "{lines:?}");
+}
+
+#[test]
 fn a_subscriber_that_panics_harms_nobody() {
-    for mischief in [Mischief::PanicsAtEnter, Mischief::PanicsAtExit] {
+    for mischief in [
+        Mischief::PanicsAtEnter,
+        Mischief::PanicsAtExit,
+        Mischief::PanicsTwice,
+    ] {
         let ran = Rc::new(Cell::new(0));
         let count = ran.clone();
         lines(|event_loop| {

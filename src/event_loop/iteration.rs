@@ -318,7 +318,7 @@ impl LoopState {
 
     /// A panic came out of the entry that ran: it ends the task whose step it was, or is reported.
     #[cold]
-    fn entry_panicked(self: &Rc<Self>, payload: Payload, stepper: &mut Stepper<'_>) {
+    pub(super) fn entry_panicked(self: &Rc<Self>, payload: Payload, stepper: &mut Stepper<'_>) {
         if let Some(task) = self.current_task() {
             return task.step_panicked(payload, stepper);
         }

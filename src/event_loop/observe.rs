@@ -10,7 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use once_cell::unsync::OnceCell;
 use super::handles::TimerRef;
 use super::ready::{Ready, Run};
 use super::state::LoopState;
-use crate::observe::{EntryKind, Heart, Pulse};
+use crate::observe::{EntryKind, Heart, Pulse, Shown};
 use crate::tasks::Stepper;
 
 /// Something that wants to know what a loop does.
@@ -47,8 +47,8 @@ pub(crate) trait Observer {
     /// The entry that began last is over, also by a panic.
     fn ended(&self, lp: &LoopState);
 
-    /// A task is over. Told to those who hear of schedules, and behind its last step.
-    fn task_over(&self, _lp: &LoopState, _task: TaskMark) {}
+    /// A task is over; its last step may still go on. Told to those who hear of schedules.
+    fn task_over(&self, _lp: &LoopState, _id: u64) {}
 
     /// A task has got a name.
     fn task_named(&self, _id: u64, _name: &str) {}
@@ -119,8 +119,8 @@ pub(crate) struct Observers {
     hears: Cell<bool>,
     /// Replaced as a whole, so that nothing is borrowed while one of them is called.
     list: RefCell<Option<List>>,
-    /// What shows to other threads what runs, once a watchdog was there. It is called all the time, and
-    /// so in a shorter way: it calls nobody, and stays.
+    /// What shows to other threads what runs, once a watchdog was there; it counts while one is. It is
+    /// called all the time, and so in a shorter way: it calls nobody, and stays.
     heart: OnceCell<Heart>,
     /// How many watchdogs there are.
     watchdogs: Cell<usize>,
@@ -154,17 +154,23 @@ impl Observers {
         }
     }
 
+    /// What shows to other threads what runs, if a watchdog is there.
+    #[inline]
+    fn heart(&self) -> Option<&Heart> {
+        self.heart.get().filter(|_| self.watchdogs.get() > 0)
+    }
+
     /// An entry begins to run.
     #[inline]
     pub(super) fn beat(&self, about: &About) {
-        if let Some(heart) = self.heart.get() {
+        if let Some(heart) = self.heart() {
             heart.begins(about);
         }
     }
 
     /// The loop is about to wait, or to return to its host.
     pub(super) fn rest(&self) {
-        if let Some(heart) = self.heart.get() {
+        if let Some(heart) = self.heart() {
             heart.rests();
         }
     }
@@ -235,13 +241,10 @@ impl LoopState {
     /// Shows to other threads what runs from now on, until as many watchdogs are gone as came.
     pub(crate) fn add_watchdog(&self) -> &Arc<Pulse> {
         let watchdogs = &self.observers.watchdogs;
-        let heart = self.observers.heart.get_or_init(|| {
-            let pulse = Arc::default();
-            self.remote().show(&pulse);
-            Heart::new(pulse)
-        });
+        let heart = self.observers.heart.get_or_init(Heart::default);
         if watchdogs.replace(watchdogs.get() + 1) == 0 {
             heart.learn_names(self);
+            self.remote().show(Some(heart.pulse.clone()));
         }
         self.refresh_observed();
         &heart.pulse
@@ -249,11 +252,12 @@ impl LoopState {
 
     pub(crate) fn remove_watchdog(&self) {
         let watchdogs = &self.observers.watchdogs;
-        watchdogs.set(watchdogs.get() - 1);
-        if watchdogs.get() == 0 {
+        if watchdogs.get() == 1 {
             // Nobody will say when what runs now is over.
             self.observers.rest();
+            self.remote().show(None);
         }
+        watchdogs.set(watchdogs.get() - 1);
         self.refresh_observed();
     }
 
@@ -319,17 +323,23 @@ impl LoopState {
     }
 
     /// Tells that a task, which the loop has let go of, is over.
-    pub(crate) fn tell_task_over(&self, task: TaskMark) {
+    #[inline]
+    pub(crate) fn tell_task_over(&self, id: u64) {
         if self.observers.hear_schedules() {
-            self.observers.tell(|it| it.task_over(self, task));
+            self.tell_over(id);
         }
+    }
+
+    #[cold]
+    fn tell_over(&self, id: u64) {
+        self.observers.tell(|it| it.task_over(self, id));
     }
 
     /// Tells that a task has got a name.
     pub(crate) fn tell_task_named(&self, id: u64, name: &str) {
         if self.observers.any() {
             self.observers.tell(|it| it.task_named(id, name));
-            if let Some(heart) = self.observers.heart.get() {
+            if let Some(heart) = self.observers.heart() {
                 heart.task_named(self, id, name);
             }
         }
@@ -338,7 +348,7 @@ impl LoopState {
     /// Tells that the loop is closed.
     pub(super) fn tell_closed(&self) {
         self.observers.tell(|it| it.closed(self));
-        if let Some(heart) = self.observers.heart.get() {
+        if let Some(heart) = self.observers.heart() {
             heart.closed();
         }
     }
@@ -360,7 +370,11 @@ impl LoopState {
             false => None,
         };
         let _told = self.tell_begin(ticket, &about);
-        entry.run_shown(self, stepper);
+        // Caught here, for what a panic leads to is part of the entry.
+        let run = AssertUnwindSafe(|| entry.run_shown(self, stepper));
+        if let Err(payload) = catch_unwind(run) {
+            self.entry_panicked(payload, stepper);
+        }
     }
 
     /// Tells that an entry runs, and that it is over when what this gives is dropped.
@@ -369,11 +383,7 @@ impl LoopState {
         for observer in list.iter().flat_map(|list| list.iter()) {
             observer.begins(self, ticket, about);
         }
-        Told {
-            lp: self,
-            list,
-            task: about.task,
-        }
+        Told { lp: self, list }
     }
 
     /// Tells that something runs inside of what runs, until what this gives is dropped.
@@ -382,11 +392,10 @@ impl LoopState {
             return None;
         }
         let about = entry.about();
-        if let Some(heart) = self.observers.heart.get() {
-            heart.begins_inside(&about);
-        }
+        let heart = self.observers.heart();
         Some(Inner {
             observers: &self.observers,
+            outer: heart.and_then(|heart| heart.begins_inside(&about)),
             _told: self.tell_begin(None, &about),
         })
     }
@@ -412,7 +421,6 @@ fn key_of(timer: &TimerRef) -> TimerKey {
 struct Told<'a> {
     lp: &'a LoopState,
     list: Option<List>,
-    task: Option<TaskMark>,
 }
 
 impl Drop for Told<'_> {
@@ -420,25 +428,21 @@ impl Drop for Told<'_> {
         for observer in self.list.iter().flat_map(|list| list.iter().rev()) {
             observer.ended(self.lp);
         }
-        if let Some(task) = self.task
-            && self.lp.observers.hear_schedules()
-            && self.lp.with_task(task.key, |_| ()).is_none()
-        {
-            self.lp.tell_task_over(task);
-        }
     }
 }
 
 /// Something runs inside of what runs.
 pub(crate) struct Inner<'a> {
     observers: &'a Observers,
+    /// What it interrupts, if that is shown.
+    outer: Option<Shown>,
     _told: Told<'a>,
 }
 
 impl Drop for Inner<'_> {
     fn drop(&mut self) {
-        if let Some(heart) = self.observers.heart.get() {
-            heart.inner_ended();
+        if let Some(heart) = self.observers.heart() {
+            heart.inner_ended(self.outer);
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Remote {
     hook: Mutex<Option<WakeupHook>>,
     /// How many `ExpectedWork` guards are alive.
     expected: AtomicUsize,
-    /// What watchdogs look at, once one was there.
+    /// What watchdogs look at, while one is there.
     pulse: Mutex<Option<Arc<Pulse>>>,
 }
 
@@ -70,9 +70,9 @@ impl Remote {
         }
     }
 
-    /// From now on the loop shows what runs, while a watchdog is there.
-    pub(super) fn show(&self, pulse: &Arc<Pulse>) {
-        *self.pulse.lock() = Some(pulse.clone());
+    /// The first watchdog is there, and the loop shows what runs; or the last one is gone.
+    pub(super) fn show(&self, pulse: Option<Arc<Pulse>>) {
+        *self.pulse.lock() = pulse;
     }
 
     /// What runs now, if a watchdog makes the loop show that.

@@ -57,9 +57,12 @@ fn shown(timeline: &Timeline) -> Shown {
         false => REAL_TICK,
     };
     let mut latest = 0;
-    let each = timeline.moments().into_iter();
+    let moments = timeline.moments();
+    // A clock that has come to its end has no room behind it.
+    let room = tick * moments.len() as Nanos;
+    let each = moments.into_iter();
     let shown = each.map(|moment| {
-        latest = moment.time.max(latest + tick);
+        latest = moment.time.min(Nanos::MAX - room).max(latest + tick);
         (moment.order, latest)
     });
     shown.collect()

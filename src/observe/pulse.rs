@@ -8,7 +8,7 @@
 //! 3. If it reads any part of something newer, it reads a number other than the first one behind it. So
 //!    what it has read belongs together if both numbers are the same.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
@@ -25,16 +25,17 @@ use crate::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering, wait_on};
 const RESTS: u64 = 0;
 /// What runs is being written.
 const WRITES: u64 = u64::MAX;
-/// An entry's number is a multiple of it. What begins and ends inside of that, eager tasks, counts on
-/// from there.
-const ENTRY: u64 = 1 << 16;
 /// In the place of a task's id, which count from 1.
 const NO_TASK: u64 = 0;
 /// So many names more than there are tasks are kept until somebody clears up.
 const NAMES_TOLERATED: usize = 64;
 
 pub(crate) struct Pulse {
+    /// Another one each time that something begins, or goes on behind what was inside of it.
     number: AtomicU64,
+    /// The number that the entry of the ready queue had as it began. Those of eager tasks, which begin
+    /// and end inside of it, come behind that.
+    entry: AtomicU64,
     kind: AtomicCell<EntryKind>,
     site: AtomicCell<Option<&'static Location<'static>>>,
     task: AtomicU64,
@@ -63,11 +64,12 @@ struct WatchState {
 
 /// What runs.
 #[derive(Clone, Copy)]
-pub(super) struct Shown {
-    pub(super) number: u64,
-    pub(super) kind: EntryKind,
-    pub(super) site: Option<&'static Location<'static>>,
-    pub(super) task: Option<u64>,
+pub(crate) struct Shown {
+    number: u64,
+    entry: u64,
+    kind: EntryKind,
+    site: Option<&'static Location<'static>>,
+    task: Option<u64>,
 }
 
 /// What somebody sees who looks.
@@ -81,7 +83,7 @@ pub(super) enum Look {
 impl Shown {
     /// Which entry of the ready queue it is, or is inside of.
     pub(super) fn entry(&self) -> u64 {
-        self.number / ENTRY
+        self.entry
     }
 }
 
@@ -89,6 +91,7 @@ impl Default for Pulse {
     fn default() -> Self {
         Self {
             number: AtomicU64::new(RESTS),
+            entry: AtomicU64::new(RESTS),
             kind: AtomicCell::new(EntryKind::Callback),
             site: AtomicCell::new(None),
             task: AtomicU64::new(NO_TASK),
@@ -103,8 +106,9 @@ impl Pulse {
     // ---- the loop's thread
 
     #[inline]
-    pub(super) fn show(&self, shown: &Shown) {
+    fn show(&self, shown: &Shown) {
         self.number.store(WRITES, Ordering::Release);
+        self.entry.store(shown.entry, Ordering::Release);
         self.kind.store(shown.kind);
         self.site.store(shown.site);
         let task = shown.task.unwrap_or(NO_TASK);
@@ -147,6 +151,7 @@ impl Pulse {
         let number = self.number.load(Ordering::Acquire);
         let shown = Shown {
             number,
+            entry: self.entry.load(Ordering::Acquire),
             kind: self.kind.load(),
             site: self.site.load(),
             task: Some(self.task.load(Ordering::Acquire)).filter(|&task| task != NO_TASK),
@@ -222,34 +227,33 @@ impl Watch {
 }
 
 /// Shows what a loop runs, by its thread.
+#[derive(Default)]
 pub(crate) struct Heart {
     pub(crate) pulse: Arc<Pulse>,
     /// The last number that was given.
     last: Cell<u64>,
-    /// What is interrupted by what runs now.
-    outer: RefCell<Vec<Option<Shown>>>,
 }
 
 impl Heart {
-    pub(crate) fn new(pulse: Arc<Pulse>) -> Self {
-        Self {
-            pulse,
-            last: Cell::new(0),
-            outer: RefCell::default(),
-        }
-    }
-
     /// An entry begins to run.
     #[inline]
     pub(crate) fn begins(&self, about: &About) {
-        self.show((self.last.get() / ENTRY + 1) * ENTRY, about);
+        let number = self.next();
+        self.show(number, number, about);
     }
 
     #[inline]
-    fn show(&self, number: u64, about: &About) {
+    fn next(&self) -> u64 {
+        let number = self.last.get() + 1;
         self.last.set(number);
+        number
+    }
+
+    #[inline]
+    fn show(&self, number: u64, entry: u64, about: &About) {
         self.pulse.show(&Shown {
             number,
+            entry,
             kind: about.kind,
             site: about.site,
             task: about.task.map(|task| task.id),
@@ -264,20 +268,22 @@ impl Heart {
         }
     }
 
-    /// What begins now is inside of what runs.
-    pub(crate) fn begins_inside(&self, about: &About) {
-        self.outer.borrow_mut().push(self.pulse.shown());
-        self.show(self.last.get() + 1, about);
+    /// What begins now is inside of what runs; gives the latter, if it is shown.
+    pub(crate) fn begins_inside(&self, about: &About) -> Option<Shown> {
+        let outer = self.pulse.shown();
+        let number = self.next();
+        let entry = outer.map_or(number, |outer| outer.entry);
+        self.show(number, entry, about);
+        outer
     }
 
     /// What began last, inside of something else, is over.
-    pub(crate) fn inner_ended(&self) {
-        let Some(outer) = self.outer.borrow_mut().pop().flatten() else {
+    pub(crate) fn inner_ended(&self, outer: Option<Shown>) {
+        let Some(outer) = outer else {
             // It began when nothing was shown yet.
             return self.rests();
         };
-        let number = self.last.get() + 1;
-        self.last.set(number);
+        let number = self.next();
         self.pulse.show(&Shown { number, ..outer });
     }
 
@@ -307,5 +313,56 @@ impl Heart {
         for watch in self.pulse.watches.lock().iter() {
             watch.stop();
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_happens_inside_of_an_entry_it_stays_the_same_entry() {
+        let heart = Heart::default();
+        let about = About::at(EntryKind::Callback, Location::caller());
+        let entry = || heart.pulse.shown().map(|shown| shown.entry());
+        heart.begins(&about);
+        let first = entry();
+        for _ in 0..100_000 {
+            let outer = heart.begins_inside(&about);
+            heart.inner_ended(outer);
+        }
+        assert_eq!(entry(), first);
+        heart.begins(&about);
+        assert_ne!(entry(), first);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::event_loop::TaskMark;
+
+    /// What is seen belongs together. (Kind and site are no atomics that loom knows.)
+    #[test]
+    fn what_is_seen_is_of_one_entry() {
+        loom::model(|| {
+            let heart = Heart::default();
+            let pulse = heart.pulse.clone();
+            let looks = loom::thread::spawn(move || {
+                if let Look::Shows(shown) = pulse.look() {
+                    assert_eq!(shown.task, Some(shown.entry()));
+                    assert_eq!(shown.number, shown.entry());
+                }
+            });
+            for id in 1..=2 {
+                let task = Some(TaskMark { id, key: 0 });
+                heart.begins(&About {
+                    task,
+                    ..About::at(EntryKind::Step, Location::caller())
+                });
+            }
+            heart.rests();
+            looks.join().unwrap();
+        });
     }
 }

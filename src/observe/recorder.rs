@@ -7,7 +7,7 @@ use std::panic::Location;
 use super::EntryKind;
 use super::timeline::{Moment, RecordedEvent, RecordedTask, Timeline};
 use crate::Clock;
-use crate::event_loop::{About, LoopState, Nanos, Observer, Source, TaskMark, Ticket, TimerKey};
+use crate::event_loop::{About, LoopState, Nanos, Observer, Source, Ticket, TimerKey};
 
 /// Keeps the newest events, by number, and all that is needed to say what has caused the next ones.
 ///
@@ -26,14 +26,23 @@ struct State {
     /// The number of the first of them: so many were dropped.
     first: Number,
     /// What runs, the innermost last.
-    running: Vec<Number>,
+    running: Vec<Running>,
     /// How many beginnings and ends there were.
     moments: u64,
+    /// Where it has come to, if it goes no further.
+    end: Option<Nanos>,
     /// Who has scheduled what is queued.
     queued: HashMap<Ticket, Queued>,
     /// Who has armed the timers.
     planned: HashMap<TimerKey, Option<Number>>,
     tasks: BTreeMap<u64, Lane>,
+}
+
+struct Running {
+    number: Number,
+    task: Option<u64>,
+    /// It is the last step of its task.
+    is_last: bool,
 }
 
 struct Recorded {
@@ -71,6 +80,7 @@ impl Recorder {
             first: 0,
             running: Vec::new(),
             moments: 0,
+            end: None,
             queued: HashMap::new(),
             planned: HashMap::new(),
             tasks: BTreeMap::new(),
@@ -82,6 +92,12 @@ impl Recorder {
         Self {
             state: RefCell::new(state),
         }
+    }
+
+    /// From now on it hears of nothing but the end of what runs.
+    pub(super) fn stopped(&self, lp: &LoopState) {
+        let end = &mut self.state.borrow_mut().end;
+        end.get_or_insert_with(|| lp.time.now());
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -99,7 +115,7 @@ impl Recorder {
         });
         let now = Moment {
             order: state.moments + 1,
-            time: lp.time.now(),
+            time: state.end.unwrap_or_else(|| lp.time.now()),
         };
         Timeline {
             events: state.events.iter().map(|it| state.event(it)).collect(),
@@ -113,15 +129,17 @@ impl Recorder {
 impl State {
     fn now(&mut self, lp: &LoopState) -> Moment {
         self.moments += 1;
+        let time = lp.time.now();
+        self.end = self.end.map(|_| time);
         Moment {
             order: self.moments,
-            time: lp.time.now(),
+            time,
         }
     }
 
     /// The event that goes on.
     fn current(&self) -> Option<Number> {
-        self.running.last().copied()
+        self.running.last().map(|running| running.number)
     }
 
     fn event(&self, it: &Recorded) -> RecordedEvent {
@@ -149,7 +167,8 @@ impl State {
         let (task, site) = (about.task?, about.site?);
         if !self.tasks.contains_key(&task.id) {
             let lane = Lane {
-                name: lp.name_of(task).unwrap_or_default(),
+                // One that is over may still have an entry in the queue.
+                name: (lp.name_of(task)).unwrap_or_else(|| format!("Task-{}", task.id)),
                 site,
                 since: self.now(lp),
                 until: None,
@@ -181,7 +200,11 @@ impl State {
             end: None,
         });
         let number = self.first + self.events.len() as u64 - 1;
-        self.running.push(number);
+        self.running.push(Running {
+            number,
+            task: about.task.map(|task| task.id),
+            is_last: false,
+        });
         if self.events.len() > self.capacity {
             self.drop_first();
         }
@@ -195,6 +218,15 @@ impl State {
         };
         if let Some(lane) = self.tasks.get_mut(&task) {
             lane.events -= 1;
+            self.forget_if_over(task);
+        }
+    }
+
+    /// A task was over before now.
+    fn end_lane(&mut self, lp: &LoopState, task: u64) {
+        let until = self.now(lp);
+        if let Some(lane) = self.tasks.get_mut(&task) {
+            lane.until.get_or_insert(until);
             self.forget_if_over(task);
         }
     }
@@ -243,18 +275,25 @@ impl Observer for Recorder {
     fn ended(&self, lp: &LoopState) {
         let mut state = self.state.borrow_mut();
         let end = state.now(lp);
-        let place = state.running.pop().and_then(|number| state.place(number));
+        let Some(running) = state.running.pop() else {
+            return;
+        };
+        let place = state.place(running.number);
         if let Some(event) = place.and_then(|place| state.events.get_mut(place)) {
             event.end = Some(end);
         }
+        if let Some(task) = running.task.filter(|_| running.is_last) {
+            state.end_lane(lp, task);
+        }
     }
 
-    fn task_over(&self, lp: &LoopState, task: TaskMark) {
+    fn task_over(&self, lp: &LoopState, id: u64) {
         let mut state = self.state.borrow_mut();
-        let until = state.now(lp);
-        if let Some(lane) = state.tasks.get_mut(&task.id) {
-            lane.until = Some(until);
-            state.forget_if_over(task.id);
+        let mut steps = state.running.iter_mut();
+        match steps.rfind(|step| step.task == Some(id)) {
+            // It ends with that.
+            Some(step) => step.is_last = true,
+            None => state.end_lane(lp, id),
         }
     }
 
@@ -272,5 +311,6 @@ impl Observer for Recorder {
         for lane in state.tasks.values_mut() {
             lane.until.get_or_insert(until);
         }
+        state.end = Some(until.time);
     }
 }

@@ -72,7 +72,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Records nothing more; what there is can still be read.
+    /// Records nothing more but the end of what runs; what there is can still be read.
     ///
     /// *From asyncio:* nothing.
     ///
@@ -90,6 +90,7 @@ impl Recording {
     pub fn stop(&self) {
         let observer: Rc<dyn Observer> = self.recorder.clone();
         self.lp.detach(&observer);
+        self.recorder.stopped(&self.lp);
     }
 
     /// Gives what ran, in the order in which it began.
@@ -186,7 +187,8 @@ impl Recording {
     /// thin line where a task waits, and arrows from what scheduled something to what was scheduled. It
     /// is readable on a light background and on a dark one.
     ///
-    /// Time goes from left to right, but no event is so short that it could not be seen.
+    /// Time goes from left to right, but no event is so short that it could not be seen. It is made for
+    /// hundreds of events; of more, [`to_chrome_trace`](Self::to_chrome_trace) is better to look at.
     ///
     /// *From asyncio:* nothing.
     ///

@@ -2,10 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use tracing::Span;
-use tracing::field::Empty;
 use tracing::span::EnteredSpan;
 
 use crate::event_loop::{About, LoopState, Observer, Source, TaskMark, Ticket, TimerKey};
@@ -17,23 +16,29 @@ use crate::event_loop::{About, LoopState, Observer, Source, TaskMark, Ticket, Ti
 /// span that nobody is interested in is not kept.
 #[derive(Default)]
 pub(super) struct Spans {
-    /// Those of the tasks that are not over, by id.
-    tasks: RefCell<HashMap<u64, Span>>,
+    /// Those of the tasks that are not over, by id. To clone a span is to call its subscriber.
+    tasks: RefCell<HashMap<u64, Rc<Span>>>,
     queued: RefCell<HashMap<Ticket, Span>>,
     planned: RefCell<HashMap<TimerKey, Span>>,
-    /// What runs, the innermost last; without a span if the subscriber panicked.
+    /// What runs, the innermost last; without a span if the subscriber panicked, or if a task is over.
     entered: RefCell<Vec<Option<EnteredSpan>>>,
 }
 
 impl Spans {
-    /// The span of a task, which may be new.
-    fn of_task(&self, lp: &LoopState, task: TaskMark, about: &About) -> Span {
-        if let Some(span) = self.tasks.borrow().get(&task.id) {
-            return span.clone();
+    /// The span of a task, which may be new; none if the task is over.
+    fn of_task(&self, lp: &LoopState, task: TaskMark, about: &About) -> Option<Span> {
+        let known = self.tasks.borrow().get(&task.id).cloned();
+        if let Some(span) = known {
+            return Some(Span::clone(&span));
         }
-        let span = of_task(lp, task, about);
-        keep(&self.tasks, task.id, span.clone());
-        span
+        let name = lp.name_of(task)?;
+        let span = of_task(&name, task, about);
+        if !span.is_disabled() {
+            let kept = Rc::new(span.clone());
+            let old = self.tasks.borrow_mut().insert(task.id, kept);
+            drop(old);
+        }
+        Some(span)
     }
 }
 
@@ -71,11 +76,11 @@ impl Observer for Spans {
     fn begins(&self, lp: &LoopState, ticket: Option<Ticket>, about: &About) {
         let queued = ticket.and_then(|ticket| self.queued.borrow_mut().remove(&ticket));
         let entered = quietly(|| match (about.task, queued) {
-            (Some(task), _) => self.of_task(lp, task, about).entered(),
-            (None, Some(span)) => span.entered(),
-            (None, None) => of_callback(about).entered(),
+            (Some(task), _) => self.of_task(lp, task, about).map(Span::entered),
+            (None, Some(span)) => Some(span.entered()),
+            (None, None) => Some(of_callback(about).entered()),
         });
-        self.entered.borrow_mut().push(entered);
+        self.entered.borrow_mut().push(entered.flatten());
     }
 
     fn ended(&self, _lp: &LoopState) {
@@ -83,8 +88,8 @@ impl Observer for Spans {
         quietly(|| drop(entered));
     }
 
-    fn task_over(&self, _lp: &LoopState, task: TaskMark) {
-        let span = self.tasks.borrow_mut().remove(&task.id);
+    fn task_over(&self, _lp: &LoopState, id: u64) {
+        let span = self.tasks.borrow_mut().remove(&id);
         quietly(|| drop(span));
     }
 
@@ -96,27 +101,23 @@ impl Observer for Spans {
     fn closed(&self, _lp: &LoopState) {
         let tasks = self.tasks.take();
         let (queued, planned) = (self.queued.take(), self.planned.take());
-        for span in tasks.into_values().chain(queued.into_values()) {
+        for span in tasks.into_values() {
             quietly(|| drop(span));
         }
-        for span in planned.into_values() {
+        for span in queued.into_values().chain(planned.into_values()) {
             quietly(|| drop(span));
         }
     }
 }
 
-fn of_task(lp: &LoopState, task: TaskMark, about: &About) -> Span {
-    let span = tracing::debug_span!(
+fn of_task(name: &str, task: TaskMark, about: &About) -> Span {
+    tracing::debug_span!(
         target: "callsoon",
         "task",
         id = task.id,
-        name = Empty,
+        name,
         created_at = about.site.map(display),
-    );
-    if !span.is_disabled() {
-        span.record("name", lp.name_of(task));
-    }
-    span
+    )
 }
 
 fn of_callback(about: &About) -> Span {
@@ -137,12 +138,6 @@ fn keep<K: Eq + std::hash::Hash>(spans: &RefCell<HashMap<K, Span>>, key: K, span
 }
 
 /// Calls a subscriber. Both the loop and what it runs go on if that panics.
-fn quietly<R>(user_code: impl FnOnce() -> R) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(user_code));
-    if result.is_err() {
-        let report = || log::error!(target: "callsoon", "panic in a subscriber of spans");
-        // A logger that panics as well has had its chance.
-        let _ = catch_unwind(AssertUnwindSafe(report));
-    }
-    result.ok()
+fn quietly<R>(subscriber: impl FnOnce() -> R) -> Option<R> {
+    super::quietly("a subscriber of spans", subscriber)
 }

@@ -22,6 +22,8 @@ const LANE: f64 = 34.0;
 const BAR: f64 = 14.0;
 /// What each beginning and each end takes, if there are not too many.
 const BEAT: f64 = 7.0;
+/// No bar is thinner, or one would not see it.
+const THINNEST: f64 = 0.5;
 /// So much of the width they take at most, all together.
 const BEATS_AT_MOST: f64 = 0.6;
 /// About so many marks are on the axis.
@@ -187,8 +189,9 @@ impl Picture {
     fn axis(&self, svg: &mut String, bottom: f64) {
         let (first, span) = (self.moments[0].time, time_span(&self.moments));
         let step = round_step(span);
-        let mut time = first.div_ceil(step) * step;
-        while time <= first + span {
+        let last = first + span;
+        let mut next = first.div_ceil(step).checked_mul(step);
+        while let Some(time) = next.filter(|&time| time <= last) {
             let before = self.moments.partition_point(|moment| moment.time < time);
             let (x, said) = (self.at(time, before), clock(time));
             let (y, top) = (HEADER - 12.0, HEADER - 6.0);
@@ -199,7 +202,7 @@ impl Picture {
                      <line class=\"mark\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>"
                 ),
             );
-            time += step;
+            next = time.checked_add(step);
         }
     }
 
@@ -249,7 +252,7 @@ impl Picture {
 
     fn bar(&self, svg: &mut String, event: &RecordedEvent) {
         let (from, to) = self.extent(event);
-        let (top, width) = (self.y(event) - BAR / 2.0, to - from);
+        let (top, width) = (self.y(event) - BAR / 2.0, (to - from).max(THINNEST));
         let (class, said) = (class(event.kind), escaped(&said(event)));
         line(
             svg,

@@ -1,14 +1,14 @@
 //! [`Watchdog`]: somebody notices when a callback does not come back.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::EntryKind;
 use super::pulse::{Look, Pulse, Shown, Watch};
+use super::{EntryKind, quietly};
 use crate::LoopHandle;
 use crate::event_loop::LoopState;
 
@@ -338,11 +338,6 @@ impl<H: FnMut(&Stall)> Watcher<H> {
     }
 
     fn tell(&mut self, stall: &Stall) {
-        let told = catch_unwind(AssertUnwindSafe(|| (self.handler)(stall)));
-        if told.is_err() {
-            let report = || log::error!(target: "callsoon", "panic in a watchdog's handler");
-            // A logger that panics as well has had its chance.
-            let _ = catch_unwind(AssertUnwindSafe(report));
-        }
+        quietly("a watchdog's handler", || (self.handler)(stall));
     }
 }

@@ -244,15 +244,14 @@ where
         if let Err(payload) = dropped {
             lp.guard("drop of a coroutine", site, || resume_unwind(payload));
         }
-        let mark = self.head.mark();
         self.finish(lp, Inner::Cancelled(why));
-        lp.tell_task_over(mark);
     }
 
     /// The task is over: the loop lets go of it, and whoever waits for it hears of it.
     fn finish(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, outcome: Inner<B::Output>) {
         let awaited = self.head.end(lp);
         let owned = lp.tasks.borrow_mut().remove(self.head.slot.get());
+        lp.tell_task_over(self.head.id());
         let me: FutureRef<B::Output> = self;
         me.shared().finish(&me, || outcome);
         // What it awaited may go here; it itself goes with `me`.
@@ -420,9 +419,7 @@ where
         lp.step.end();
         let what = format!("task '{}'", self.head.name());
         let panic = PanicError::new(payload, what, site);
-        let mark = self.head.mark();
         self.finish(&lp, Inner::Panicked(panic));
-        lp.tell_task_over(mark);
     }
 
     fn abandon(self: Pin<Rc<Self>>) {

@@ -294,10 +294,8 @@ impl LoopState {
         {
             let mut no_main = NoMain;
             let mut stepper = Stepper::new(self, &mut no_main);
-            let step = || {
-                let _observed = self.observe_inner(&*task);
-                task.clone().run(self, &mut stepper);
-            };
+            let _observed = self.observe_inner(&*task);
+            let step = || task.clone().run(self, &mut stepper);
             if let Err(payload) = catch_unwind(AssertUnwindSafe(step)) {
                 task.step_panicked(payload, &mut stepper);
             }

@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use callsoon::observe::{EntryKind, RecordedEvent, Recording};
+use callsoon::testing::Order;
 use callsoon::{
-    EventLoop, LoopHandle, call_later, call_soon, create_task, gather, sleep, task, yield_now,
+    Clock, EventLoop, LoopHandle, call_later, call_soon, create_task, gather, sleep, task,
+    yield_now,
 };
 
 use crate::support::{ms, settle, turn, virtual_loop};
@@ -234,14 +236,44 @@ fn a_panic_ends_the_event_and_the_task_it_came_from() {
         ("callback", None),
         ("panics", None),
         ("callback", None),
-        // The handler runs between two entries.
-        ("callback", None),
+        // Of the handler.
+        ("callback", Some(0)),
     ];
     check_causes(&recording, &expected);
     let events = recording.events();
     assert_eq!(events[0].end(), Some(ms(1)));
     assert!(events.iter().all(|it| it.end().is_some()));
     assert_eq!(recording.tasks()[0].until(), Some(ms(1)));
+}
+
+#[test]
+fn what_a_panic_ends_has_it_as_cause() {
+    let event_loop = virtual_loop();
+    event_loop.set_exception_handler(|_, _| ());
+    let recording = event_loop.record(100);
+    let panics = event_loop.task(async { panic!("it is recorded") });
+    let failed = panics.name("panics").spawn();
+    failed.add_done_callback(|_| ());
+    let outer = async {
+        let inner = task(async {
+            yield_now().await;
+            panic!("this, too");
+        });
+        let inner: callsoon::Task<()> = inner.name("inner").eager_start().spawn();
+        inner.add_done_callback(|_| ());
+    };
+    event_loop.task(outer).name("outer").spawn();
+    settle(&event_loop);
+    let expected = [
+        ("panics", None),
+        ("outer", None),
+        ("inner", Some(1)),
+        ("done-callback", Some(0)),
+        ("inner", Some(2)),
+        ("done-callback", Some(4)),
+    ];
+    check_causes(&recording, &expected);
+    drop(failed);
 }
 
 #[test]
@@ -397,6 +429,81 @@ fn the_task_of_a_run_that_ends_early_is_over() {
 }
 
 #[test]
+fn a_task_that_ends_in_the_step_in_which_it_begins_to_record_is_over() {
+    let event_loop = virtual_loop();
+    let begins = async { callsoon::get_running_loop().record(10) };
+    let recording = event_loop.run_until_complete(begins).unwrap();
+    assert!(recording.tasks().iter().all(|it| it.until().is_some()));
+}
+
+/// A task that is over may still have an entry in the queue.
+#[test]
+fn a_step_that_comes_too_late_does_not_change_what_is_recorded_of_the_task() {
+    let clock = EventLoop::builder().clock(Clock::Virtual);
+    let mut runner = callsoon::Runner::with(clock);
+    let handle = runner.get_loop().unwrap();
+    let recording = handle.record(3);
+    let stops_as_it_yields = async {
+        callsoon::get_running_loop().stop();
+        callsoon::current_task().unwrap().set_name("main");
+        yield_now().await;
+    };
+    assert!(runner.run(stops_as_it_yields).is_err());
+    assert_eq!(recording.tasks()[0].until(), Some(Duration::ZERO));
+    handle.advance(ms(5));
+    assert!(runner.run(yield_now()).is_ok());
+    let events = recording.events();
+    let names: Vec<_> = events.iter().map(RecordedEvent::name).collect();
+    assert!(names.iter().all(|name| !name.is_empty()), "{names:?}");
+    let tasks = recording.tasks();
+    let main = tasks.iter().find(|it| it.name() == "main");
+    assert!(
+        main.is_none_or(|it| it.until() == Some(Duration::ZERO)),
+        "{tasks:?}"
+    );
+}
+
+#[track_caller]
+fn check_it_goes_no_further(end: impl FnOnce(&EventLoop, &Recording)) {
+    let event_loop = virtual_loop();
+    let recording = event_loop.record(100);
+    let waits = event_loop.task(sleep(ms(20))).name("waits").spawn();
+    event_loop.advance(ms(10));
+    turn(&event_loop);
+    end(&event_loop, &recording);
+    let files = || (recording.to_chrome_trace(), recording.to_svg());
+    let before = files();
+    event_loop.advance(ms(60_000));
+    assert!(files() == before, "what comes later is not in the files");
+    drop(waits);
+}
+
+#[test]
+fn the_files_of_what_was_stopped_go_as_far_as_it_was_recorded() {
+    check_it_goes_no_further(|_, recording| recording.stop());
+    check_it_goes_no_further(|event_loop, _| event_loop.close());
+}
+
+/// What runs as a recording is stopped is heard to the end.
+#[test]
+fn a_recording_that_is_stopped_by_what_it_records_goes_up_to_the_end_of_that() {
+    let event_loop = virtual_loop();
+    let recording = Rc::new(event_loop.record(100));
+    let (stop, busy) = (recording.clone(), event_loop.handle());
+    event_loop.call_soon(move || {
+        stop.stop();
+        busy.advance(ms(10));
+        stop.stop();
+    });
+    turn(&event_loop);
+    let files = || (recording.to_chrome_trace(), recording.to_svg());
+    let before = files();
+    event_loop.advance(ms(60_000));
+    assert_eq!(recording.events()[0].end(), Some(ms(10)));
+    assert!(files() == before);
+}
+
+#[test]
 fn a_recording_outlives_its_loop_and_begins_on_a_closed_one() {
     let event_loop = virtual_loop();
     let recording = event_loop.record(10);
@@ -430,7 +537,12 @@ fn a_host_hears_of_what_is_scheduled_while_it_is_recorded() {
 #[test]
 fn causes_are_those_of_a_random_program() {
     for seed in 1..=50 {
-        let event_loop = virtual_loop();
+        let order = match seed % 2 {
+            0 => Order::Fifo,
+            _ => Order::Shuffled { seed },
+        };
+        let builder = EventLoop::builder().clock(Clock::Virtual);
+        let event_loop = builder.order(order).build();
         let grown = Rc::new(Grown {
             random: Cell::new(seed),
             left: Cell::new(300),
@@ -667,6 +779,37 @@ mod files {
             Some(number("x")? + number("width")?)
         });
         assert!(ends.fold(0.0, f64::max) <= 960.0);
+    }
+
+    #[test]
+    fn each_of_many_events_can_be_seen() {
+        let event_loop = virtual_loop();
+        let recording = event_loop.record(20_000);
+        for _ in 0..20_000 {
+            event_loop.call_soon(|| ());
+        }
+        turn(&event_loop);
+        let svg = recording.to_svg();
+        let picture = roxmltree::Document::parse(&svg).unwrap();
+        let bars = picture.descendants().filter(|it| it.has_tag_name("rect"));
+        let widths = bars.filter_map(|it| it.attribute("width")?.parse::<f64>().ok());
+        assert!(widths.fold(1.0, f64::min) > 0.0);
+    }
+
+    #[test]
+    fn the_end_of_the_clock_is_in_the_files_too() {
+        let event_loop = virtual_loop();
+        let recording = event_loop.record(10);
+        event_loop.call_soon(|| ());
+        turn(&event_loop);
+        event_loop.advance(Duration::MAX);
+        event_loop.call_soon(|| ());
+        turn(&event_loop);
+        let trace = recording.to_chrome_trace();
+        let trace: Value = serde_json::from_str(&trace).unwrap();
+        let events = trace["traceEvents"].as_array().unwrap();
+        assert_eq!(of_phase(events, "X").count(), 2);
+        assert!(roxmltree::Document::parse(&recording.to_svg()).is_ok());
     }
 
     #[test]
