@@ -240,7 +240,8 @@ impl Test {
     ///
     /// # Panics
     ///
-    /// At the first seed that fails, with the seed, the failure, and how to replay it.
+    /// At the first seed that fails, with the seed, the failure, and how to replay it; and if there is no seed,
+    /// for such a test would never fail.
     ///
     /// # Examples
     ///
@@ -254,6 +255,7 @@ impl Test {
         if exploration.failed().is_some() {
             panic!("{exploration}");
         }
+        assert!(exploration.passed() > 0, "there is no seed to explore");
     }
 
     /// Runs the body of a test under each seed, in another order each time, up to the first that fails.

@@ -619,6 +619,13 @@ fn the_message_of_a_failed_exploration_has_seed_reason_and_remedy() {
     assert!(message.ends_with(&remedy), "{message}");
 }
 
+/// Such a test would never fail.
+#[test]
+fn to_explore_no_seed_is_an_error() {
+    let message = panic_message(|| explore(0..0, || async {}));
+    assert_eq!(message, "there is no seed to explore");
+}
+
 /// Each seed has a loop of its own, with its own time.
 #[test]
 fn each_seed_has_a_fresh_loop() {
