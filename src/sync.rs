@@ -58,6 +58,28 @@ pub(crate) fn wait_on<'a, T>(
     }
 }
 
+/// Looks, for at most `limit`, until there is what it looks for. It gives way to other threads.
+#[cfg(not(loom))]
+pub(crate) fn look_for(limit: std::time::Duration, is_there: impl Fn() -> bool) {
+    const LOOKS: usize = 16;
+    let start = std::time::Instant::now();
+    while start.elapsed() < limit {
+        for _ in 0..LOOKS {
+            if is_there() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Gives up at once: all that matters is what happens before and after.
+#[cfg(loom)]
+pub(crate) fn look_for(_limit: std::time::Duration, is_there: impl Fn() -> bool) {
+    is_there();
+}
+
 #[cfg(loom)]
 mod model {
     use std::time::Duration;
