@@ -2,9 +2,10 @@
 //! `run_in_executor_100`: 100 of them at once, awaited in turn, 100 times.
 //!
 //! Measured: wall time per function. One at a time, it is twice the time that it takes to wake a sleeping thread,
-//! as in `xthread_pingpong`; at once, it is what the pool's queue and the way back cost, for threads and loop seldom
-//! sleep. Each runs on the pool that its users have by default: ours has 4 threads more than there are processors,
-//! tokio's and `blocking`'s up to 500. The floor is one thread and two `std` channels.
+//! as in `xthread_pingpong`, for those whose threads sleep in between; ours looks a while for more first. At once,
+//! it is what the pool's queue and the way back cost, for threads and loop seldom sleep. Each runs on the pool that
+//! its users have by default: ours has 4 threads more than there are processors, tokio's and `blocking`'s up to 500.
+//! The floor is one thread and two `std` channels.
 
 use std::future::Future;
 use std::sync::mpsc;
