@@ -131,10 +131,10 @@ impl<T: 'static> ShieldCell<T> {
         self.shared.base.lp.release(&self.shared.base);
         if !self.shared.is_pending() {
             // Somebody has completed it by hand. The result stays where it is.
-            looked_at(&*inner.any());
+            looked_at(inner.future());
             return self.shared.base.lp.drop_user(inner);
         }
-        (self.failed_by_cancellation).set(inner.any().failed_by_cancellation());
+        (self.failed_by_cancellation).set(inner.future().failed_by_cancellation());
         // Cloning and mapping is user code, which may panic: that ends the shield as well.
         let result = catch_unwind(AssertUnwindSafe(|| inner.get()));
         let outcome = match result {
@@ -189,7 +189,7 @@ impl<T: 'static> AnyFuture for ShieldCell<T> {
         let inner = self.inner.take();
         if let Some(inner) = &inner {
             // As in asyncio, an error that is there already counts as looked at.
-            looked_at(&*inner.any());
+            looked_at(inner.future());
         }
         let me: FutureRef<T> = self.clone();
         self.shared.finish(&me, || Inner::Cancelled(why));

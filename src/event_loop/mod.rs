@@ -52,7 +52,7 @@ pub(crate) use self::iteration::Patience;
 pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::observe::{About, Observer, Source, TaskMark, Ticket, TimerKey};
 pub(crate) use self::order::Lane;
-pub(crate) use self::ready::{Run, pin_in_place};
+pub(crate) use self::ready::{Run, pin_in_place, write_over};
 pub(crate) use self::remote::{Posted, Remote};
 pub(crate) use self::state::LoopState;
 

@@ -169,3 +169,10 @@ impl Run for NextMail {
 pub(crate) fn pin_in_place<T: Unpin>(make: impl FnOnce() -> T) -> Pin<Rc<T>> {
     Pin::new(Rc::new_cyclic(|_| make()))
 }
+
+/// Writes over something that needs no drop, though its type may: the compiler would look for that, and
+/// would put the new value together elsewhere first; see [`pin_in_place`].
+#[inline(always)]
+pub(crate) fn write_over<T>(place: &mut T, value: T) {
+    mem::forget(mem::replace(place, value));
+}

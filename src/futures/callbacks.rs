@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use super::{AnyRef, Future, FutureRef, ListenerRef};
-use crate::event_loop::{About, CallHead, Lane, LoopState, Run, pin_in_place};
+use crate::event_loop::{About, CallHead, Lane, LoopState, Run, pin_in_place, write_over};
 use crate::observe::EntryKind;
 use crate::tasks::{Stepper, TaskRef};
 
@@ -155,11 +155,20 @@ impl<T> Callbacks<T> {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
+    /// The same, for a look.
+    fn actions(&self) -> impl Iterator<Item = &Action<T>> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(action) => (Some(action), None),
+            Self::Many(list) => (None, Some(list.actions())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
     #[inline]
     pub(super) fn push(&mut self, action: impl FnOnce() -> Action<T>) {
         if matches!(self, Self::None) {
-            // A `None` needs no drop, but the compiler would make one.
-            mem::forget(mem::replace(self, Self::One(action())));
+            write_over(self, Self::One(action()));
         } else {
             self.push_further(action());
         }
@@ -205,26 +214,13 @@ impl<T> Callbacks<T> {
 
     /// Whether a done-callback is among them.
     pub(super) fn has_call(&self) -> bool {
-        match self {
-            Self::None => false,
-            Self::One(action) => action.is_call(),
-            Self::Many(list) => list.has_call(),
-        }
+        self.actions().any(Action::is_call)
     }
 
     /// How many done-callbacks there are, and what those stand for that are listeners.
     pub(super) fn listeners(&self) -> (usize, Vec<AnyRef>) {
-        let (one, many) = match self {
-            Self::None => (None, None),
-            Self::One(action) => (Some(action), None),
-            Self::Many(list) => (None, Some(&list.items)),
-        };
-        let many = many.into_iter().flatten();
-        let actions = one
-            .into_iter()
-            .chain(many.filter_map(|(_, action)| action.as_ref()));
         let (mut count, mut futures) = (0, Vec::new());
-        for action in actions.filter(|action| action.is_call()) {
+        for action in self.actions().filter(|action| action.is_call()) {
             count += 1;
             if let Action::Tell(_, listener) = action {
                 futures.extend(listener.on_behalf());
@@ -248,10 +244,14 @@ impl<T> CallbackList<T> {
         self.items.into_iter().filter_map(|(_, action)| action)
     }
 
+    /// The same, for a look.
+    fn actions(&self) -> impl Iterator<Item = &Action<T>> {
+        self.items.iter().filter_map(|(_, action)| action.as_ref())
+    }
+
     /// Whether a done-callback is among them.
     pub(super) fn has_call(&self) -> bool {
-        let mut actions = self.items.iter().filter_map(|(_, action)| action.as_ref());
-        actions.any(Action::is_call)
+        self.actions().any(Action::is_call)
     }
 
     fn position(&self, key: Key) -> Option<usize> {

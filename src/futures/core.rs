@@ -26,7 +26,7 @@ use super::purpose::Nature;
 use super::{CallbackId, Future, ListenerRef, Members};
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, PanicError, Refused, ResultError};
-use crate::event_loop::{ExceptionContext, LoopState};
+use crate::event_loop::{ExceptionContext, LoopState, write_over};
 use crate::tasks::{TaskHead, TaskRef};
 
 pub(crate) type FutureRef<T> = Pin<Rc<dyn FutureCore<T>>>;
@@ -263,8 +263,7 @@ impl<T: 'static> Shared<T> {
                 unreachable!("a future is completed once");
             };
             let callbacks = mem::replace(callbacks, Callbacks::None);
-            // What is replaced needs no drop, but the compiler would make one.
-            mem::forget(mem::replace(&mut *inner, outcome()));
+            write_over(&mut *inner, outcome());
             callbacks
         };
         self.fire_all(me, callbacks);

@@ -313,6 +313,7 @@ impl<E: 'static> TaskGroup<E> {
     where
         F: IntoFuture<Output: 'static, IntoFuture: 'static>,
     {
+        // As the builder does, but without moving the coroutine through that: it may be large.
         if self.0.is_closed() {
             return self.task(coroutine).spawn();
         }

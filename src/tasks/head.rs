@@ -24,7 +24,7 @@ use std::rc::Rc;
 use super::open_scopes::OpenScopes;
 use super::waker::StepWaker;
 use crate::cancellation::{CancelledError, Scope, ScopeId};
-use crate::event_loop::{LoopState, TaskMark};
+use crate::event_loop::{LoopState, TaskMark, write_over};
 use crate::futures::AnyRef;
 use crate::snapshot::TaskState;
 
@@ -235,8 +235,7 @@ impl TaskHead {
             let mut tasks = lp.tasks.borrow_mut();
             let first = tasks.waiter(self.slot.get());
             debug_assert!(first.is_none(), "the step began with none");
-            // What is replaced needs no drop, but the compiler would make one.
-            mem::forget(first.replace(FirstWaiter { id, future }));
+            write_over(first, Some(FirstWaiter { id, future }));
         } else if fresh || !self.awaits_already(lp, id) {
             self.set(AWAITS_MORE);
             let scope = lp.step.scope();
