@@ -69,6 +69,16 @@ pub(crate) fn is_unwinding() -> bool {
     with(|running| running.is_some_and(|running| running.step.is_unwinding()))
 }
 
+/// The same where what is polled belongs to `lp`: usually it is a step of that loop, but what is done
+/// can be awaited in any.
+#[inline]
+pub(crate) fn is_unwinding_in(lp: &LoopState) -> bool {
+    if lp.step.is_stepping() {
+        return lp.step.is_unwinding();
+    }
+    is_unwinding()
+}
+
 /// What is polled while the step unwinds has no effect and stays pending, for it is going to be
 /// dropped. A set that is polled by reference is not: it has to poll again what it polls now.
 #[cold]

@@ -146,6 +146,12 @@ impl TaskHead {
         u64::from(self.slot.get()) << 32 | (self.id & u64::from(u32::MAX))
     }
 
+    /// Whether `key` means this task, and a step of it can be queued.
+    #[inline]
+    pub(super) fn can_step(&self, key: u64) -> bool {
+        self.key() == key && !self.has(QUEUED | DONE)
+    }
+
     /// What it is for those who only look at it.
     pub(super) fn mark(&self) -> TaskMark {
         TaskMark {
@@ -241,6 +247,20 @@ impl TaskHead {
             let scope = lp.step.scope();
             self.rare(|rare| rare.more.push(Waiter { id, future, scope }));
         }
+    }
+
+    /// Whether this step has polled nothing yet that it has to wait for.
+    #[inline]
+    pub(super) fn awaits_nothing(&self) -> bool {
+        !self.has(AWAITS | AWAITS_MORE)
+    }
+
+    /// What [`awaits`](Self::awaits) does of the first thing, polled outside all scopes for the first time.
+    #[inline]
+    pub(super) fn awaits_first(&self, first: &mut Option<FirstWaiter>, id: u64, future: AnyRef) {
+        self.set(FRESH | AWAITS);
+        debug_assert!(first.is_none(), "the step began with none");
+        write_over(first, Some(FirstWaiter { id, future }));
     }
 
     /// Whether this step polled this handle before. (A `select!` in a loop polls its losers each

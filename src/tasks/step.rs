@@ -11,6 +11,7 @@ use super::waker::StepWaker;
 use super::{MainCoroutine, NoMain, TaskHead, TaskRef};
 use crate::cancellation::{CancelledError, ScopeId};
 use crate::event_loop::LoopState;
+use crate::futures::AnyRef;
 
 /// Part of a [`LoopState`].
 pub(crate) struct StepState {
@@ -317,10 +318,36 @@ impl LoopState {
     }
 
     /// Queues a step of the task that `key` refers to, if it is still there.
+    #[inline]
     pub(crate) fn wake(&self, key: u64) {
-        if let Some(task) = self.task(key) {
-            self.schedule_step(task);
+        let task = {
+            let tasks = self.tasks.borrow();
+            let task = tasks.get(slot_of(key));
+            task.filter(|task| task.head().can_step(key)).cloned()
+        };
+        if let Some(task) = task
+            && !self.is_closed()
+        {
+            task.head().set(QUEUED);
+            self.push(task);
         }
+    }
+
+    /// The step that is going on polled something for the first time, with its own waker, under
+    /// registration `id`.
+    #[inline]
+    pub(crate) fn step_awaits(&self, id: u64, future: AnyRef) {
+        let mut tasks = self.tasks.borrow_mut();
+        let Some((task, first)) = tasks.with_waiter(slot_of(self.step.task.get())) else {
+            return;
+        };
+        let head = task.head();
+        if self.step.scope() == ScopeId::TASK && head.awaits_nothing() {
+            return head.awaits_first(first, id, future);
+        }
+        let task = task.clone();
+        drop(tasks);
+        task.head().awaits(self, id, future, true);
     }
 
     /// Something that the step awaits, under registration `id` if it had to wait, was cancelled: the
