@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::Location;
+use std::ptr;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
@@ -69,7 +70,17 @@ pub(crate) fn is_unwinding() -> bool {
     with(|running| running.is_some_and(|running| running.step.is_unwinding()))
 }
 
-/// The same where what is polled belongs to `lp`: usually it is a step of that loop, but what is done
+/// The loop that runs, for comparing; `None` if what is being polled is going to be dropped.
+#[inline]
+pub(crate) fn polling() -> Option<*const LoopState> {
+    with(|running| match running {
+        Some(running) if running.step.is_unwinding() => None,
+        Some(running) => Some(Rc::as_ptr(running)),
+        None => Some(ptr::null()),
+    })
+}
+
+/// [`is_unwinding`] where what is polled belongs to `lp`: usually it is a step of that loop, but what is done
 /// can be awaited in any.
 #[inline]
 pub(crate) fn is_unwinding_in(lp: &LoopState) -> bool {

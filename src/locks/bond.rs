@@ -32,12 +32,6 @@ impl Bond {
         self.site
     }
 
-    /// Whether it is tied to this loop.
-    #[inline]
-    pub(crate) fn is_tied_to(&self, lp: &LoopState) -> bool {
-        self.bound.get().is_some_and(|(id, _)| id == lp.id)
-    }
-
     /// The running loop, which this is tied to from now on.
     ///
     /// # Panics

@@ -13,149 +13,128 @@
 //! and one that is cancelled stays so. Two cursors that only move towards the end therefore find the
 //! first waiter of a kind without looking at any twice.
 //!
-//! A line keeps a few waiters that have got through, for those who join later: whoever waits again and
-//! again for the same thing allocates nothing.
+//! Places are numbers that ascend. Waiters lie in a ring, each at its place; who leaves from the middle
+//! leaves a gap, and when the ring is full and has many, the others move up. Who leaves from the front of a
+//! small ring is left where it was, and used again by whoever joins at that point of the ring: waiting
+//! again and again for the same thing allocates nothing.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::panic::Location;
+use std::ptr;
 use std::rc::Rc;
+use std::task::Context;
 
+use super::Bond;
 use super::waiter::Waiter;
-use crate::event_loop::LoopState;
+use crate::event_loop::{LoopState, current, write_over};
 use crate::futures::purpose::InLine;
+use crate::snapshot::AwaitedKind;
 
-/// How many spent waiters a line keeps.
-const SPARE: usize = 16;
+/// The length that a ring begins with.
+const SHORT: usize = 4;
+/// In a longer ring nobody is left to be used again.
+const LONG: usize = 16;
 
 /// Waiters in the order in which they came.
 ///
 /// **Invariant:** nothing is borrowed while a waiter is woken or dropped.
-#[derive(Default)]
 pub(crate) struct Line {
-    list: RefCell<List>,
-    /// How many are in the list: to see quickly that nobody is.
-    len: Cell<usize>,
-}
-
-/// Numbers ascend, so that a waiter can leave from the middle at little cost.
-#[derive(Default)]
-struct List {
-    /// The first one is no gap.
-    places: VecDeque<Place>,
-    /// How many gaps there are.
-    gaps: usize,
+    /// What those who wait here wait for.
+    kind: AwaitedKind,
+    /// Its length is a power of two, or zero.
+    ring: RefCell<Vec<Option<Rc<Waiter>>>>,
+    /// The place of the first waiter; the same as `end` if there is none.
+    first: Cell<u64>,
+    /// The place of the next one who joins.
+    end: Cell<u64>,
+    /// How many places from the first to the end are gaps. The first is none.
+    gaps: Cell<u64>,
     /// No waiter before this place is pending.
-    pending: usize,
+    pending: Cell<u64>,
     /// All waiters before this place are cancelled.
-    live: usize,
-    /// How many have joined so far.
-    joined: u64,
-    /// Spent waiters, to be used again.
-    spare: Vec<Rc<Waiter>>,
+    live: Cell<u64>,
 }
 
-struct Place {
-    /// How many had joined before.
-    number: u64,
-    /// `None` is a gap: it has left.
-    waiter: Option<Rc<Waiter>>,
+/// What has come of somebody's waiting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing yet.
+    Pending,
+    /// Its turn has come, and it has left the line.
+    Come,
+    /// It was cancelled, and that is raised.
+    Cancelled,
 }
 
-impl List {
-    #[inline]
-    fn push(&mut self, waiter: Rc<Waiter>) {
-        self.places.push_back(Place {
-            number: waiter.number(),
-            waiter: Some(waiter),
-        });
-    }
-
-    #[inline]
-    fn front(&self) -> Option<&Rc<Waiter>> {
-        self.places.front()?.waiter.as_ref()
-    }
-
-    #[inline]
-    fn pop_front(&mut self) -> Option<Rc<Waiter>> {
-        let first = self.places.pop_front()?;
-        let mut left = 1;
-        while self.front().is_none() && self.places.pop_front().is_some() {
-            self.gaps -= 1;
-            left += 1;
-        }
-        for cursor in [&mut self.pending, &mut self.live] {
-            *cursor = cursor.saturating_sub(left);
-        }
-        first.waiter
-    }
-
-    /// Takes a waiter out, unless it was taken out before.
-    #[inline]
-    fn remove(&mut self, number: u64) -> Option<Rc<Waiter>> {
-        let first = self.places.front()?.number;
-        if first == number {
-            return self.pop_front();
-        }
-        self.remove_behind(number)
-    }
-
-    #[inline(never)]
-    fn remove_behind(&mut self, number: u64) -> Option<Rc<Waiter>> {
-        let found = self.places.binary_search_by_key(&number, |it| it.number);
-        let waiter = self.places[found.ok()?].waiter.take()?;
-        self.gaps += 1;
-        if self.gaps * 2 > self.places.len() {
-            self.places.retain(|place| place.waiter.is_some());
-            (self.gaps, self.pending, self.live) = (0, 0, 0);
-        }
-        Some(waiter)
-    }
-
-    /// The place from `cursor` on of the first waiter who is `wanted`.
-    #[inline]
-    fn seek(&self, mut cursor: usize, wanted: impl Fn(&Waiter) -> bool) -> usize {
-        while let Some(Place { waiter, .. }) = self.places.get(cursor) {
-            if waiter.as_deref().is_some_and(&wanted) {
-                break;
-            }
-            cursor += 1;
-        }
-        cursor
-    }
-
-    /// The first waiter that is pending.
-    #[inline]
-    fn first_pending(&mut self) -> Option<&Rc<Waiter>> {
-        self.pending = self.seek(self.pending, Waiter::is_pending);
-        self.places.get(self.pending)?.waiter.as_ref()
-    }
-
-    /// Whether there is a waiter that is not cancelled.
-    #[inline]
-    fn has_live(&mut self) -> bool {
-        self.live = self.seek(self.live, |waiter| !waiter.is_cancelled());
-        self.live < self.places.len()
-    }
+/// Where in a ring a place is.
+#[inline]
+fn index(place: u64, ring: &[Option<Rc<Waiter>>]) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only the low bits matter, for the length is a power of two"
+    )]
+    let place = place as usize;
+    place & ring.len().wrapping_sub(1)
 }
 
 impl Line {
+    pub(crate) fn new(kind: AwaitedKind) -> Self {
+        Self {
+            kind,
+            ring: RefCell::default(),
+            first: Cell::new(0),
+            end: Cell::new(0),
+            gaps: Cell::new(0),
+            pending: Cell::new(0),
+            live: Cell::new(0),
+        }
+    }
+
     /// How many wait, with those whose tasks have not run since they were woken or cancelled.
-    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len.get()
+        let len = self.end.get() - self.first.get() - self.gaps.get();
+        usize::try_from(len).expect("they are in memory")
     }
 
     #[inline]
     fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.first.get() == self.end.get()
+    }
+
+    /// Looks at the first waiter who is `wanted`, from `cursor` on, which moves there.
+    #[inline]
+    fn seek<R>(
+        &self,
+        cursor: &Cell<u64>,
+        wanted: impl Fn(&Waiter) -> bool,
+        look: impl FnOnce(&Rc<Waiter>) -> R,
+    ) -> Option<R> {
+        let ring = self.ring.borrow();
+        let mut place = cursor.get().max(self.first.get());
+        let mut found = None;
+        while place != self.end.get() {
+            found = ring[index(place, &ring)].as_ref().filter(|it| wanted(it));
+            if found.is_some() {
+                break;
+            }
+            place += 1;
+        }
+        cursor.set(place);
+        found.map(look)
     }
 
     /// Whether anybody waits who is not cancelled.
     #[inline]
     pub(crate) fn has_live(&self) -> bool {
-        !self.is_empty() && self.list.borrow_mut().has_live()
+        !self.is_empty() && self.finds_live()
     }
+
+    fn finds_live(&self) -> bool {
+        let is_live = |waiter: &Waiter| !waiter.is_cancelled();
+        self.seek(&self.live, is_live, |_| ()).is_some()
+    }
+
+    // ---- waking
 
     /// Wakes the one in front, unless that is woken or cancelled already.
     #[inline]
@@ -167,8 +146,9 @@ impl Line {
 
     fn wake_who_is_in_front(&self) {
         let front = {
-            let list = self.list.borrow();
-            list.front().filter(|front| front.is_pending()).cloned()
+            let ring = self.ring.borrow();
+            let front = ring[index(self.first.get(), &ring)].as_ref();
+            front.filter(|front| front.is_pending()).cloned()
         };
         if let Some(front) = front {
             front.wake();
@@ -182,27 +162,18 @@ impl Line {
     }
 
     fn wake_first_pending(&self) -> bool {
-        let next = self.list.borrow_mut().first_pending().cloned();
+        let next = self.seek(&self.pending, Waiter::is_pending, Rc::clone);
         next.inspect(|next| next.wake()).is_some()
     }
 
     /// Wakes all that are pending now.
     pub(crate) fn wake_all(&self) {
-        if self.is_empty() {
-            return;
-        }
         // Waking may call wakers of other crates, which may have more join.
-        let joined = self.list.borrow().joined;
-        loop {
-            let next = {
-                let mut list = self.list.borrow_mut();
-                let next = list.first_pending();
-                next.filter(|next| next.number() < joined).cloned()
-            };
-            match next {
-                Some(next) => next.wake(),
-                None => break,
-            }
+        let joined = self.end.get();
+        while let Some(next) = self.seek(&self.pending, Waiter::is_pending, Rc::clone)
+            && next.joined() < joined
+        {
+            next.wake();
         }
     }
 
@@ -215,77 +186,219 @@ impl Line {
     }
 
     fn release_first_pending(&self) {
-        while let Some(front) = self.take_front() {
-            if front.is_pending() {
-                return front.wake();
-            }
+        let pending = self.seek(&self.pending, Waiter::is_pending, Rc::clone);
+        while !self.is_empty() && self.first.get() != self.pending.get() {
+            self.pop_front();
         }
-    }
-
-    fn take_front(&self) -> Option<Rc<Waiter>> {
-        let front = self.list.borrow_mut().pop_front()?;
-        self.len.set(self.len() - 1);
-        Some(front)
-    }
-
-    /// Has somebody join who waits at `site`. All that wait in one line wait in the same loop, for the
-    /// same `purpose`.
-    pub(super) fn join(
-        &self,
-        lp: &Rc<LoopState>,
-        site: &'static Location<'static>,
-        purpose: impl FnOnce() -> InLine,
-    ) -> Rc<Waiter> {
-        self.len.set(self.len() + 1);
-        let mut list = self.list.borrow_mut();
-        let number = list.joined;
-        list.joined += 1;
-        let spare = list.spare.pop().and_then(|mut spare| {
-            // A task may still have it noted as what it awaited.
-            Rc::get_mut(&mut spare)?.renew(site, number);
-            Some(spare)
-        });
-        let waiter = spare.unwrap_or_else(|| Rc::new(Waiter::new(lp, purpose(), site, number)));
-        list.push(waiter.clone());
-        waiter
-    }
-
-    /// Takes a waiter out, unless it was taken out before.
-    pub(super) fn leave(&self, waiter: &Waiter) {
-        let left = self.list.borrow_mut().remove(waiter.number());
-        if left.is_some() {
-            self.len.set(self.len() - 1);
+        if let Some(pending) = pending {
+            self.pop_front();
+            pending.wake();
         }
-    }
-
-    /// The same for one that was woken, and whose await is over.
-    pub(super) fn get_through(&self, waiter: Rc<Waiter>) {
-        let mut list = self.list.borrow_mut();
-        let left = list.remove(waiter.number());
-        if left.is_some() {
-            self.len.set(self.len() - 1);
-        }
-        if list.spare.len() < SPARE && waiter.is_spent() {
-            list.spare.push(waiter);
-            return;
-        }
-        drop(list);
-        waiter.let_go();
     }
 
     /// Lets everybody out of the line, and wakes those who are pending.
     pub(crate) fn release_all(&self) {
-        let places = {
-            let mut list = self.list.borrow_mut();
-            // Nobody who joins later is taken for one of these: the numbers go on.
-            (list.gaps, list.pending, list.live) = (0, 0, 0);
-            std::mem::take(&mut list.places)
-        };
-        self.len.set(0);
-        for waiter in places.iter().filter_map(|place| place.waiter.as_ref()) {
+        let mut waiters = Vec::with_capacity(self.len());
+        for place in self.first.get()..self.end.get() {
+            let mut ring = self.ring.borrow_mut();
+            let index = index(place, &ring);
+            waiters.extend(ring[index].take());
+        }
+        self.first.set(self.end.get());
+        self.gaps.set(0);
+        for waiter in waiters {
             if waiter.is_pending() {
                 waiter.wake();
             }
         }
+    }
+
+    // ---- joining
+
+    /// Has somebody join who waits at `site`, and is polled in loop `running`. All that wait in one line
+    /// wait in the same loop.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs, or another one than the primitive is tied to.
+    #[inline(never)]
+    pub(super) fn wait(
+        &self,
+        waiting: &mut Option<Rc<Waiter>>,
+        bond: &Bond,
+        site: &'static Location<'static>,
+        running: *const LoopState,
+        cx: &Context<'_>,
+    ) {
+        debug_assert!(waiting.is_none(), "it stands in line once");
+        write_over(waiting, Some(self.join_in(running, bond, site)));
+        if let Some(waiter) = waiting {
+            waiter.register(cx);
+        }
+    }
+
+    /// Has somebody join who waits at `site`.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs, or another one than the primitive is tied to.
+    pub(super) fn join(&self, bond: &Bond, site: &'static Location<'static>) -> Rc<Waiter> {
+        self.join_in(current::polling().unwrap_or(ptr::null()), bond, site)
+    }
+
+    #[inline]
+    fn join_in(
+        &self,
+        running: *const LoopState,
+        bond: &Bond,
+        site: &'static Location<'static>,
+    ) -> Rc<Waiter> {
+        let place = self.end.get();
+        let mut ring = self.ring.borrow_mut();
+        let index = index(place, &ring);
+        // Nobody else has a waiter whose await is over, but perhaps a task, as what it awaited. Of one
+        // that stands in line its await has one; so if the ring is full this finds nothing.
+        if let Some(Some(spare)) = ring.get_mut(index)
+            && let Some(waiter) = Rc::get_mut(spare)
+            && ptr::eq(Rc::as_ptr(waiter.lp()), running)
+        {
+            waiter.renew(site, place);
+            self.end.set(place + 1);
+            return spare.clone();
+        }
+        drop(ring);
+        self.join_anew(bond, site)
+    }
+
+    #[inline(never)]
+    fn join_anew(&self, bond: &Bond, site: &'static Location<'static>) -> Rc<Waiter> {
+        let lp = bond.running_loop();
+        let purpose = InLine {
+            kind: self.kind,
+            site: bond.site(),
+        };
+        self.make_room();
+        let place = self.end.get();
+        let waiter = Rc::new(Waiter::new(&lp, purpose, site, place));
+        self.end.set(place + 1);
+        let spare = {
+            let mut ring = self.ring.borrow_mut();
+            let index = index(place, &ring);
+            ring[index].replace(waiter.clone())
+        };
+        drop(spare);
+        waiter
+    }
+
+    /// If the ring is full, has its waiters close up, and makes it larger if there were few gaps.
+    fn make_room(&self) {
+        let mut ring = self.ring.borrow_mut();
+        let (len, end) = (ring.len(), self.end.get());
+        if end - self.first.get() < len as u64 {
+            return;
+        }
+        let waiters = (self.first.get()..end).filter_map(|place| {
+            let index = index(place, &ring);
+            ring[index].take()
+        });
+        let waiters: Vec<_> = waiters.collect();
+        let len = match waiters.len() * 2 > len {
+            true => SHORT.max(len * 2),
+            false => len,
+        };
+        ring.resize_with(SHORT.max(len), || None);
+        let first = end - waiters.len() as u64;
+        for (place, waiter) in (first..).zip(waiters) {
+            waiter.set_place(place);
+            let index = index(place, &ring);
+            ring[index] = Some(waiter);
+        }
+        self.first.set(first);
+        self.gaps.set(0);
+        // They point to other waiters now.
+        self.pending.set(first);
+        self.live.set(first);
+    }
+
+    // ---- leaving
+
+    /// Polls somebody who waits.
+    ///
+    /// # Panics
+    ///
+    /// If it was cancelled, and there is no task to be unwound.
+    #[inline(never)]
+    pub(super) fn poll(&self, waiting: &mut Option<Rc<Waiter>>, cx: &Context<'_>) -> Turn {
+        let Some(waiter) = waiting else {
+            unreachable!("looked at by the caller");
+        };
+        if current::is_unwinding_in(waiter.lp()) {
+            let _: std::task::Poll<()> = current::pending_while_unwinding(cx);
+            return Turn::Pending;
+        }
+        if waiter.is_pending() {
+            waiter.register(cx);
+            return Turn::Pending;
+        }
+        if waiter.is_cancelled() {
+            waiter.raise();
+            return Turn::Cancelled;
+        }
+        self.leave(waiter);
+        waiter.get_through();
+        *waiting = None;
+        Turn::Come
+    }
+
+    /// Takes a waiter out, unless it was taken out before.
+    #[inline]
+    pub(super) fn leave(&self, waiter: &Waiter) {
+        if waiter.place() == self.first.get() {
+            self.pop_front();
+        } else if waiter.place() > self.first.get() {
+            self.leave_gap(waiter.place());
+        }
+    }
+
+    /// Takes out the first one. The line is not empty.
+    #[inline]
+    fn pop_front(&self) {
+        let mut first = self.first.get();
+        let left = {
+            let mut ring = self.ring.borrow_mut();
+            let index = index(first, &ring);
+            match ring.len() {
+                0..=LONG => None,
+                _ => ring[index].take(),
+            }
+        };
+        first += 1;
+        if self.gaps.get() > 0 {
+            first = self.skip_gaps(first);
+        }
+        self.first.set(first);
+        drop(left);
+    }
+
+    /// The next place that is no gap.
+    #[cold]
+    fn skip_gaps(&self, mut place: u64) -> u64 {
+        let ring = self.ring.borrow();
+        while place != self.end.get() && ring[index(place, &ring)].is_none() {
+            self.gaps.set(self.gaps.get() - 1);
+            place += 1;
+        }
+        place
+    }
+
+    #[inline(never)]
+    fn leave_gap(&self, place: u64) {
+        let left = {
+            let mut ring = self.ring.borrow_mut();
+            let index = index(place, &ring);
+            ring[index].take()
+        };
+        self.gaps.set(self.gaps.get() + 1);
+        drop(left);
     }
 }

@@ -10,20 +10,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use super::Bond;
+use super::line::{Line, Turn};
 use super::waiter::Waiter;
-use super::{Bond, Line};
 use crate::event_loop::{About, Lane, LoopState, Run, current};
-use crate::futures::purpose::InLine;
 use crate::futures::{AnyFuture, Listener, State};
 use crate::observe::EntryKind;
-use crate::snapshot::AwaitedKind;
 use crate::tasks::Stepper;
 
 /// What one waits in front of: a primitive, as one kind of waiter sees it.
 pub(crate) trait Gate {
-    /// What those who wait here wait for.
-    const KIND: AwaitedKind;
-
     fn bond(&self) -> &Bond;
     fn line(&self) -> &Line;
     /// Gets through without waiting, if that is possible.
@@ -118,15 +114,43 @@ impl<G: Gate> Passing<G> {
         if self.waiting.is_some() {
             return self.poll_waiting(cx);
         }
-        if current::is_unwinding() {
+        let Some(running) = current::polling() else {
             return current::pending_while_unwinding(cx);
-        }
+        };
         let gate = self.gate.as_ref().expect("awaited again after it was over");
-        if !gate.enter() {
-            self.wait(cx);
-            return Poll::Pending;
+        if gate.enter() {
+            return Poll::Ready(self.gate.take().expect("looked at above"));
         }
-        Poll::Ready(self.gate.take().expect("looked at above"))
+        let line = gate.line();
+        line.wait(&mut self.waiting, gate.bond(), self.site, running, cx);
+        Poll::Pending
+    }
+
+    /// Waits for its turn, in line already.
+    #[inline]
+    fn poll_waiting(&mut self, cx: &Context<'_>) -> Poll<G> {
+        let gate = self.gate.as_ref().expect("it is not over");
+        match gate.line().poll(&mut self.waiting, cx) {
+            Turn::Pending => Poll::Pending,
+            Turn::Come if gate.woken() => Poll::Ready(self.gate.take().expect("looked at above")),
+            turn => {
+                self.wait_no_more(turn, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Is cancelled, or has to wait again.
+    #[cold]
+    fn wait_no_more(&mut self, turn: Turn, cx: &Context<'_>) {
+        if turn == Turn::Cancelled {
+            // This is going to be dropped.
+            return self.give_up();
+        }
+        self.join();
+        if let Some(waiter) = &self.waiting {
+            waiter.register(cx);
+        }
     }
 
     /// Joins the line without trying to get through first.
@@ -138,46 +162,8 @@ impl<G: Gate> Passing<G> {
         if let Some(gate) = &self.gate
             && self.waiting.is_none()
         {
-            self.waiting = Some(join(gate, self.site));
+            self.waiting = Some(gate.line().join(gate.bond(), self.site));
         }
-    }
-
-    /// Joins the line, and waits for its turn.
-    #[inline(never)]
-    fn wait(&mut self, cx: &Context<'_>) {
-        let gate = self.gate.as_ref().expect("looked at by the caller");
-        let waiter = join(gate, self.site);
-        self.waiting.insert(waiter).register(cx);
-    }
-
-    /// Waits for its turn, in line already.
-    #[inline(never)]
-    fn poll_waiting(&mut self, cx: &Context<'_>) -> Poll<G> {
-        let (Some(gate), Some(waiter)) = (&self.gate, &self.waiting) else {
-            unreachable!("looked at by the caller");
-        };
-        if current::is_unwinding_in(waiter.lp()) {
-            return current::pending_while_unwinding(cx);
-        }
-        if waiter.is_pending() {
-            waiter.register(cx);
-            return Poll::Pending;
-        }
-        if waiter.is_cancelled() {
-            // This is going to be dropped.
-            waiter.raise();
-            self.give_up();
-            return Poll::Pending;
-        }
-        if let Some(waiter) = self.waiting.take() {
-            waiter.through();
-            gate.line().get_through(waiter);
-        }
-        if !gate.woken() {
-            self.wait(cx);
-            return Poll::Pending;
-        }
-        Poll::Ready(self.gate.take().expect("looked at above"))
     }
 
     /// Leaves the line, and has the turn passed on if it was its own.
@@ -242,19 +228,4 @@ impl<G: Gate> Drop for Passing<G> {
             self.give_up();
         }
     }
-}
-
-/// Joins the line in front of a gate.
-fn join<G: Gate>(gate: &G, site: &'static Location<'static>) -> Rc<Waiter> {
-    let bond = gate.bond();
-    let purpose = || InLine {
-        kind: G::KIND,
-        site: bond.site(),
-    };
-    let line = gate.line();
-    let joined = current::with(|running| {
-        let lp = running.filter(|lp| bond.is_tied_to(lp))?;
-        Some(line.join(lp, site, purpose))
-    });
-    joined.unwrap_or_else(|| line.join(&bond.running_loop(), site, purpose))
 }

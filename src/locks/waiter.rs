@@ -22,6 +22,7 @@ use crate::cancellation::CancelledError;
 use crate::event_loop::{LoopState, current};
 use crate::futures::purpose::{InLine, Nature, Purpose};
 use crate::futures::{AnyFuture, AnyRef, AwaitDone, Base, ListenerRef, State, flat_drop};
+use crate::tasks::TaskRef;
 
 /// In the place of a registration: the next poll reports a misuse. No registration has this id.
 const MISUSED: u64 = u64::MAX;
@@ -30,12 +31,14 @@ pub(super) struct Waiter {
     base: Base,
     purpose: InLine,
     /// How many had joined the line before.
-    number: u64,
+    joined: u64,
+    /// Its place in the line, or in front of the line.
+    place: Cell<u64>,
     state: Cell<State>,
     /// The registration of its await, until that is over; 0 if there is none, or `MISUSED`.
     registration: Cell<u64>,
-    /// While it is pending: the task to be stepped when it is not, as a waker names it.
-    task: Cell<Option<u64>>,
+    /// While it is pending: the task to be stepped when it is not.
+    task: Cell<Option<TaskRef>>,
     /// What few waiters have.
     rare: Cell<Option<Box<Rare>>>,
 }
@@ -56,20 +59,22 @@ struct Rare {
 struct ForeignWait {
     waker: Waker,
     /// The task in which it happens, if it is one of this loop: it counts this as an await.
-    task: Option<u64>,
+    task: Option<TaskRef>,
 }
 
 impl Waiter {
+    /// One that joins behind `joined` others.
     pub(super) fn new(
         lp: &Rc<LoopState>,
         purpose: InLine,
         site: &'static Location<'static>,
-        number: u64,
+        joined: u64,
     ) -> Self {
         Self {
             base: Base::of_one_handle(lp.clone(), site),
             purpose,
-            number,
+            joined,
+            place: Cell::new(joined),
             state: Cell::new(State::Pending),
             registration: Cell::new(0),
             task: Cell::new(None),
@@ -77,21 +82,14 @@ impl Waiter {
         }
     }
 
-    /// Makes one that [`is_spent`](Self::is_spent) as new, for a wait at `site`.
+    /// Makes one whose await is over as new.
     #[inline]
-    pub(super) fn renew(&mut self, site: &'static Location<'static>, number: u64) {
+    pub(super) fn renew(&mut self, site: &'static Location<'static>, joined: u64) {
+        debug_assert!(self.task.get_mut().is_none() && self.rare.get_mut().is_none());
         self.base.site = site;
-        self.number = number;
+        self.joined = joined;
+        self.place.set(joined);
         self.state.set(State::Pending);
-    }
-
-    /// Whether it was woken, its await is over, and there is nothing rare about it.
-    #[inline]
-    pub(super) fn is_spent(&self) -> bool {
-        let rare = self.rare.take();
-        let is_plain = rare.is_none();
-        self.rare.set(rare);
-        is_plain && self.is_woken() && self.registration.get() == 0
     }
 
     #[inline]
@@ -100,8 +98,17 @@ impl Waiter {
     }
 
     #[inline]
-    pub(super) fn number(&self) -> u64 {
-        self.number
+    pub(super) fn joined(&self) -> u64 {
+        self.joined
+    }
+
+    #[inline]
+    pub(super) fn place(&self) -> u64 {
+        self.place.get()
+    }
+
+    pub(super) fn set_place(&self, place: u64) {
+        self.place.set(place);
     }
 
     #[inline]
@@ -129,8 +136,11 @@ impl Waiter {
     #[inline]
     fn finish(&self, state: State) {
         self.state.set(state);
-        if let Some(task) = self.task.take() {
-            self.lp().wake(task);
+        if let Some(task) = self.task.take()
+            && let Some(task) = self.lp().schedule_step(task)
+        {
+            // What is over or queued already may go here, and take its result with it.
+            self.lp().drop_user(task);
         }
         if let Some(rare) = self.rare.take() {
             self.finish_rare(rare);
@@ -143,7 +153,10 @@ impl Waiter {
         self.rare.set(Some(rare));
         let Base { lp, site, .. } = &self.base;
         if let Some(ForeignWait { waker, task }) = foreign {
-            self.forget_wrapped(task, self.registration.get());
+            if let Some(task) = task {
+                drop(task.head().forget_wrapped(self.registration.get()));
+                lp.drop_user(task);
+            }
             lp.guard("waker", site, || waker.wake());
         }
         if let Some((id, listener)) = listener
@@ -176,10 +189,14 @@ impl Waiter {
 
     // ---- the await
 
-    /// The await is over, with a turn or without: the registration went with the state.
+    /// It was woken, and its await is over.
     #[inline]
-    pub(super) fn through(&self) {
+    pub(super) fn get_through(&self) {
+        // The task went with the state.
         self.registration.set(0);
+        if let Some(rare) = self.rare.take() {
+            flat_drop(rare);
+        }
     }
 
     /// It is cancelled: has the task unwind that awaits it.
@@ -203,8 +220,7 @@ impl Waiter {
         if self.registration.get() == 0 && lp.step.is_direct(cx.waker()) {
             let id = lp.next_registration();
             self.registration.set(id);
-            self.task.set(lp.step.key());
-            lp.step_awaits(id, self.any());
+            self.task.set(lp.step_awaits(id, self.any()));
         } else {
             self.register_again(cx);
         }
@@ -214,14 +230,14 @@ impl Waiter {
     #[cold]
     fn register_again(self: &Rc<Self>, cx: &Context<'_>) {
         let lp = self.lp();
-        let Some(task) = lp.current_task().filter(|_| lp.step.is_direct(cx.waker())) else {
+        let task = lp.current_task();
+        let Some(task) = task.filter(|_| lp.step.is_direct(cx.waker())) else {
             return self.register_foreign(cx);
         };
-        let key = task.head().key();
-        let kept = self.task.get() == Some(key);
+        let old = self.task.replace(Some(task.clone()));
+        let kept = same_task(&old, Some(&task));
         let id = self.registration();
         if !kept {
-            let old = self.task.replace(Some(key));
             self.forget(id, old, self.take_foreign());
         }
         task.head().awaits(lp, id, self.any(), !kept);
@@ -232,15 +248,16 @@ impl Waiter {
     fn register_foreign(self: &Rc<Self>, cx: &Context<'_>) {
         let (lp, waker) = (self.lp(), cx.waker());
         let running = current::get();
-        let key = running.as_ref().and_then(|running| running.step.key());
-        if let (Some(running), Some(_)) = (&running, key)
+        let task = running.as_ref().and_then(|running| running.current_task());
+        if let (Some(running), Some(_)) = (&running, &task)
             && running.id != lp.id
         {
             return self.misuse(cx);
         }
         let kept = self.rare_if_any(|rare| {
-            let same = |it: &ForeignWait| it.waker.will_wake(waker) && it.task == key;
-            rare.foreign.as_ref().is_some_and(same)
+            let foreign = rare.foreign.as_ref();
+            foreign
+                .is_some_and(|it| it.waker.will_wake(waker) && same_task(&it.task, task.as_ref()))
         });
         if kept == Some(true) {
             return;
@@ -251,11 +268,14 @@ impl Waiter {
             return waker.wake();
         }
         let id = self.registration();
-        let new = ForeignWait { waker, task: key };
+        let new = ForeignWait {
+            waker,
+            task: task.clone(),
+        };
         let old = self.task.take();
         let foreign = self.rare(|rare| rare.foreign.replace(new));
         self.forget(id, old, foreign);
-        if let Some(task) = key.and_then(|key| lp.task(key)) {
+        if let Some(task) = task {
             task.head().awaits_wrapped(lp, id, self.any());
         }
     }
@@ -294,20 +314,14 @@ impl Waiter {
 
     /// Makes the task of a registration that is no more forget that it awaits this.
     #[cold]
-    fn forget(&self, id: u64, task: Option<u64>, foreign: Option<ForeignWait>) {
-        if let Some(task) = task.and_then(|key| self.lp().task(key)) {
+    fn forget(&self, id: u64, task: Option<TaskRef>, foreign: Option<ForeignWait>) {
+        if let Some(task) = &task {
             drop(task.head().forget(self.lp(), id));
         }
-        if let Some(foreign) = &foreign {
-            self.forget_wrapped(foreign.task, id);
-        }
-        // The waker is dropped here, with nothing borrowed.
-    }
-
-    fn forget_wrapped(&self, task: Option<u64>, id: u64) {
-        if let Some(task) = task.and_then(|key| self.lp().task(key)) {
+        if let Some(task) = foreign.as_ref().and_then(|foreign| foreign.task.as_ref()) {
             drop(task.head().forget_wrapped(id));
         }
+        // The waker is dropped here, with nothing borrowed.
     }
 
     /// Reports, as awaiting a future does, that the task belongs to another loop: inside the task, one
@@ -348,6 +362,11 @@ impl Waiter {
         let pinned: Pin<Rc<Self>> = Pin::new(self.clone());
         pinned
     }
+}
+
+fn same_task(a: &Option<TaskRef>, b: Option<&TaskRef>) -> bool {
+    let id = |task: &TaskRef| task.head().id();
+    a.as_ref().map(id) == b.map(id)
 }
 
 impl AnyFuture for Waiter {

@@ -146,12 +146,6 @@ impl TaskHead {
         u64::from(self.slot.get()) << 32 | (self.id & u64::from(u32::MAX))
     }
 
-    /// Whether `key` means this task, and a step of it can be queued.
-    #[inline]
-    pub(super) fn can_step(&self, key: u64) -> bool {
-        self.key() == key && !self.has(QUEUED | DONE)
-    }
-
     /// What it is for those who only look at it.
     pub(super) fn mark(&self) -> TaskMark {
         TaskMark {

@@ -318,36 +318,26 @@ impl LoopState {
     }
 
     /// Queues a step of the task that `key` refers to, if it is still there.
-    #[inline]
     pub(crate) fn wake(&self, key: u64) {
-        let task = {
-            let tasks = self.tasks.borrow();
-            let task = tasks.get(slot_of(key));
-            task.filter(|task| task.head().can_step(key)).cloned()
-        };
-        if let Some(task) = task
-            && !self.is_closed()
-        {
-            task.head().set(QUEUED);
-            self.push(task);
+        if let Some(task) = self.task(key) {
+            self.schedule_step(task);
         }
     }
 
     /// The step that is going on polled something for the first time, with its own waker, under
-    /// registration `id`.
+    /// registration `id`. Gives the task.
     #[inline]
-    pub(crate) fn step_awaits(&self, id: u64, future: AnyRef) {
+    pub(crate) fn step_awaits(&self, id: u64, future: AnyRef) -> Option<TaskRef> {
         let mut tasks = self.tasks.borrow_mut();
-        let Some((task, first)) = tasks.with_waiter(slot_of(self.step.task.get())) else {
-            return;
-        };
-        let head = task.head();
+        let (task, first) = tasks.with_waiter(slot_of(self.step.task.get()))?;
+        let (head, step) = (task.head(), task.clone());
         if self.step.scope() == ScopeId::TASK && head.awaits_nothing() {
-            return head.awaits_first(first, id, future);
+            head.awaits_first(first, id, future);
+        } else {
+            drop(tasks);
+            step.head().awaits(self, id, future, true);
         }
-        let task = task.clone();
-        drop(tasks);
-        task.head().awaits(self, id, future, true);
+        Some(step)
     }
 
     /// Something that the step awaits, under registration `id` if it had to wait, was cancelled: the
