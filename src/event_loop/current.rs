@@ -87,6 +87,11 @@ pub(crate) fn is_unwinding_in(lp: &LoopState) -> bool {
     if lp.step.is_stepping() {
         return lp.step.is_unwinding();
     }
+    is_unwinding_elsewhere()
+}
+
+#[cold]
+fn is_unwinding_elsewhere() -> bool {
     is_unwinding()
 }
 

@@ -233,7 +233,7 @@ impl Line {
         debug_assert!(waiting.is_none(), "it stands in line once");
         write_over(waiting, Some(self.join_in(running, bond, site)));
         if let Some(waiter) = waiting {
-            waiter.register(cx);
+            waiter.register_first(cx);
         }
     }
 
@@ -351,7 +351,7 @@ impl Line {
     }
 
     /// Takes a waiter out, unless it was taken out before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave(&self, waiter: &Waiter) {
         if waiter.place() == self.first.get() {
             self.pop_front();
@@ -361,7 +361,7 @@ impl Line {
     }
 
     /// Takes out the first one. The line is not empty.
-    #[inline]
+    #[inline(always)]
     fn pop_front(&self) {
         let mut first = self.first.get();
         let left = {

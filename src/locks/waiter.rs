@@ -127,13 +127,13 @@ impl Waiter {
     }
 
     /// Its turn has come. It is pending.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake(&self) {
         self.finish(State::Ready);
     }
 
     /// Leaves `Pending`, and has what awaits it polled again.
-    #[inline]
+    #[inline(always)]
     fn finish(&self, state: State) {
         self.state.set(state);
         if let Some(task) = self.task.take()
@@ -213,20 +213,31 @@ impl Waiter {
         }
     }
 
-    /// Makes sure that the poll that is going on is repeated when it is not pending any more.
-    #[inline]
-    pub(super) fn register(self: &Rc<Self>, cx: &Context<'_>) {
+    /// Makes sure that the poll that is going on, the first one, is repeated when it is not pending any
+    /// more.
+    #[inline(always)]
+    pub(super) fn register_first(self: &Rc<Self>, cx: &Context<'_>) {
         let lp = self.lp();
-        if self.registration.get() == 0 && lp.step.is_direct(cx.waker()) {
-            let id = lp.next_registration();
+        if lp.step.is_direct(cx.waker())
+            && let Some((task, id)) = lp.step_awaits(|| self.any())
+        {
             self.registration.set(id);
-            self.task.set(lp.step_awaits(id, self.any()));
+            self.task.set(Some(task));
         } else {
-            self.register_again(cx);
+            self.register_foreign(cx);
         }
     }
 
-    /// The same in other cases.
+    /// The same for any poll.
+    #[inline(never)]
+    pub(super) fn register(self: &Rc<Self>, cx: &Context<'_>) {
+        match self.registration.get() {
+            0 => self.register_first(cx),
+            _ => self.register_again(cx),
+        }
+    }
+
+    /// The same for a poll that is not the first.
     #[cold]
     fn register_again(self: &Rc<Self>, cx: &Context<'_>) {
         let lp = self.lp();

@@ -306,7 +306,7 @@ impl LoopState {
     }
 
     /// Queues a step of a task; gives the task back if one is queued already or the task is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn schedule_step(&self, task: TaskRef) -> Option<TaskRef> {
         let head = task.head();
         if head.has(QUEUED | DONE) || self.is_closed() {
@@ -324,20 +324,28 @@ impl LoopState {
         }
     }
 
-    /// The step that is going on polled something for the first time, with its own waker, under
-    /// registration `id`. Gives the task.
-    #[inline]
-    pub(crate) fn step_awaits(&self, id: u64, future: AnyRef) -> Option<TaskRef> {
+    /// The step that is going on polls something for the first time, with its own waker. Gives the task
+    /// and the id of the registration.
+    #[inline(always)]
+    pub(crate) fn step_awaits(&self, future: impl FnOnce() -> AnyRef) -> Option<(TaskRef, u64)> {
         let mut tasks = self.tasks.borrow_mut();
         let (task, first) = tasks.with_waiter(slot_of(self.step.task.get()))?;
-        let (head, step) = (task.head(), task.clone());
+        let head = task.head();
         if self.step.scope() == ScopeId::TASK && head.awaits_nothing() {
-            head.awaits_first(first, id, future);
-        } else {
-            drop(tasks);
-            step.head().awaits(self, id, future, true);
+            let id = self.next_registration();
+            head.awaits_first(first, id, future());
+            return Some((task.clone(), id));
         }
-        Some(step)
+        let task = task.clone();
+        drop(tasks);
+        let id = self.next_registration();
+        self.awaits_further(&task, id, future());
+        Some((task, id))
+    }
+
+    #[cold]
+    fn awaits_further(&self, task: &TaskRef, id: u64, future: AnyRef) {
+        task.head().awaits(self, id, future, true);
     }
 
     /// Something that the step awaits, under registration `id` if it had to wait, was cancelled: the
