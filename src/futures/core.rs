@@ -162,6 +162,27 @@ pub(crate) struct Base {
 }
 
 impl Base {
+    /// That of a future which always has its one handle.
+    #[inline]
+    pub(crate) fn of_one_handle(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
+        let base = Self::new(lp, site);
+        base.handles.set(1);
+        base
+    }
+
+    #[inline(always)]
+    fn new(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
+        Self {
+            lp,
+            site,
+            handles: Cell::new(0),
+            observed: Cell::new(false),
+            lets_go: Cell::new(false),
+            orphaned: Cell::new(false),
+            expendable: Cell::new(false),
+        }
+    }
+
     /// Counts one handle more.
     #[inline]
     pub(super) fn count_handle(&self) {
@@ -221,15 +242,7 @@ impl<T: 'static> Shared<T> {
     #[inline]
     pub(crate) fn new(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
         Self {
-            base: Base {
-                lp,
-                site,
-                handles: Cell::new(0),
-                observed: Cell::new(false),
-                lets_go: Cell::new(false),
-                orphaned: Cell::new(false),
-                expendable: Cell::new(false),
-            },
+            base: Base::new(lp, site),
             inner: RefCell::new(Inner::Pending(Callbacks::None)),
         }
     }
