@@ -320,7 +320,7 @@ impl<T: 'static> Shared<T> {
                 if lp.is_closed() {
                     return false;
                 }
-                if listener.told(key.id(), &**me) {
+                if listener.told(key.id(), &**me, self.state()) {
                     lp.push(listener);
                 }
             }
@@ -451,7 +451,7 @@ impl<T: 'static> Shared<T> {
         if let Err(action) = self.register(action)
             && self.base.lp.accepts()
             && let Action::Tell(_, listener) = action()
-            && listener.told(id, me)
+            && listener.told(id, me, self.state())
         {
             self.base.lp.push(listener);
         }

@@ -32,8 +32,8 @@ use crate::tasks::{Payload, Stepper};
 pub(super) trait Gathering<C>: 'static {
     type Output: 'static;
 
-    /// Whether the end of the child at `index` may end it. Calls no user code.
-    fn may_be_ended_by(children: &C, index: usize) -> bool;
+    /// Whether the end of a child may end it, if any child `failed` to give a result, or if none did.
+    fn may_be_ended(failed: bool) -> bool;
 
     /// What the gather ends with if the end of the child at `index` ends it.
     fn ended_by(children: &mut C, index: usize) -> Option<Result<Self::Output, ResultError>>;
@@ -47,16 +47,16 @@ pub(super) trait Gathering<C>: 'static {
     }
 }
 
-/// Whether a child has no result.
-fn has_failed<C: Children>(children: &C, index: usize) -> bool {
-    let child = children.child(index);
-    child.is_some_and(|child| matches!(child.future().state(), State::Cancelled | State::Panicked))
+/// Whether what has ended so gave no result.
+fn is_failure(how: State) -> bool {
+    matches!(how, State::Cancelled | State::Panicked)
 }
 
 /// How a child that has no result ends the gather.
 fn failure<C: Children>(children: &C, index: usize) -> Option<ResultError> {
-    if has_failed(children, index) {
-        return children.child(index)?.error();
+    let child = children.child(index)?;
+    if is_failure(child.future().state()) {
+        return child.error();
     }
     None
 }
@@ -67,8 +67,8 @@ pub(super) enum AllOrNone {}
 impl<C: Children> Gathering<C> for AllOrNone {
     type Output = C::Outputs;
 
-    fn may_be_ended_by(children: &C, index: usize) -> bool {
-        has_failed(children, index)
+    fn may_be_ended(failed: bool) -> bool {
+        failed
     }
 
     fn ended_by(children: &mut C, index: usize) -> Option<Result<C::Outputs, ResultError>> {
@@ -86,7 +86,7 @@ pub(super) enum Each {}
 impl<C: Children> Gathering<C> for Each {
     type Output = C::Outcomes;
 
-    fn may_be_ended_by(_children: &C, _index: usize) -> bool {
+    fn may_be_ended(_failed: bool) -> bool {
         false
     }
 
@@ -105,7 +105,7 @@ pub(super) enum OrFirstError {}
 impl<C: TryChildren> Gathering<C> for OrFirstError {
     type Output = Result<C::Oks, C::Error>;
 
-    fn may_be_ended_by(_children: &C, _index: usize) -> bool {
+    fn may_be_ended(_failed: bool) -> bool {
         true
     }
 
@@ -138,6 +138,8 @@ where
     told: Told,
     /// How many children have not been looked at.
     left: Cell<usize>,
+    /// A child has ended without a result.
+    failed: Cell<bool>,
     /// The latest cancellation that was passed on to the children.
     requested: Cell<Option<CancelledError>>,
     takers: Takers,
@@ -161,6 +163,7 @@ where
         children: RefCell::new(None),
         told: Told::new(&lp, children.len()),
         left: Cell::new(children.len()),
+        failed: Cell::new(false),
         requested: Cell::new(None),
         takers: Takers::default(),
         looking: Cell::new(false),
@@ -199,10 +202,12 @@ where
             if child.is_fresh() {
                 future.base().expendable.set(true);
             }
-            if future.state() == State::Pending {
-                child.listen(self.told.id(place), self.clone());
-            } else {
-                done.push(place);
+            match future.state() {
+                State::Pending => child.listen(self.told.id(place), self.clone()),
+                how => {
+                    self.failed.set(self.failed.get() || is_failure(how));
+                    done.push(place);
+                }
             }
         }
         *self.children.borrow_mut() = Some(children);
@@ -217,15 +222,11 @@ where
     /// A child is done, and it is its turn.
     #[inline]
     fn look_at(self: &Pin<Rc<Self>>, index: usize) {
-        self.left.set(self.left.get() - 1);
-        let ends = match &*self.children.borrow() {
-            Some(children) => G::may_be_ended_by(children, index),
-            // It is over, or nobody wants it any more.
-            None => return,
-        };
-        if ends {
+        let left = self.left.get() - 1;
+        self.left.set(left);
+        if G::may_be_ended(self.failed.get()) {
             self.look_closely(index);
-        } else if self.left.get() == 0 {
+        } else if left == 0 {
             self.all_done();
         }
     }
@@ -233,6 +234,7 @@ where
     /// Looks whether the end of a child ends the gather.
     fn look_closely(self: &Pin<Rc<Self>>, index: usize) {
         let Some(mut children) = self.children.take() else {
+            // It is over, or nobody wants it any more.
             return;
         };
         // What is awaited through a `map` of the user's may panic.
@@ -261,6 +263,7 @@ where
         self.shared.is_pending() && (self.shared.base.has_handles() || self.shared.has_callbacks())
     }
 
+    #[inline(never)]
     fn all_done(self: &Pin<Rc<Self>>) {
         let Some(children) = self.children.take() else {
             return;
@@ -333,10 +336,13 @@ where
     C: Children,
     G: Gathering<C>,
 {
-    fn told(&self, id: u64, child: &dyn AnyFuture) -> bool {
+    fn told(&self, id: u64, child: &dyn AnyFuture, how: State) -> bool {
         if !self.shared.is_pending() {
             looked_at(child);
             return false;
+        }
+        if is_failure(how) {
+            self.failed.set(true);
         }
         self.told.add(id);
         true
