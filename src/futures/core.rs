@@ -269,6 +269,36 @@ impl<T: 'static> Shared<T> {
         self.fire_all(me, callbacks);
     }
 
+    /// [`finish`](Self::finish) for what nobody waits for but one listener, as it is with the children of
+    /// a gather. If anybody else does, this does nothing and gives `outcome` back.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn finish_at_most_told<O: FnOnce() -> Inner<T>>(
+        &self,
+        me: &dyn AnyFuture,
+        outcome: O,
+    ) -> Result<(), O> {
+        let mut inner = self.inner.borrow_mut();
+        match &*inner {
+            Inner::Pending(Callbacks::None) => {
+                write_over(&mut *inner, outcome());
+                return Ok(());
+            }
+            Inner::Pending(Callbacks::One(Action::Tell(..))) => {}
+            _ => return Err(outcome),
+        }
+        match mem::replace(&mut *inner, outcome()) {
+            Inner::Pending(Callbacks::One(Action::Tell(key, listener))) => {
+                drop(inner);
+                if !self.tell(me, key, listener) {
+                    self.base.lp.accepts();
+                }
+            }
+            _ => unreachable!("looked at above"),
+        }
+        Ok(())
+    }
+
     #[track_caller]
     fn fire_all(&self, me: &FutureRef<T>, callbacks: Callbacks<T>) {
         match callbacks {
@@ -316,14 +346,20 @@ impl<T: 'static> Shared<T> {
                 callback.bind(me);
                 lp.push(callback);
             }
-            Action::Tell(key, listener) => {
-                if lp.is_closed() {
-                    return false;
-                }
-                if listener.told(key.id(), &**me, self.state()) {
-                    lp.push(listener);
-                }
-            }
+            Action::Tell(key, listener) => return self.tell(&**me, key, listener),
+        }
+        true
+    }
+
+    /// [`fire`](Self::fire) for a listener; `me` is the future that this is the inside of.
+    #[inline(always)]
+    fn tell(&self, me: &dyn AnyFuture, key: Key, listener: ListenerRef) -> bool {
+        let lp = &self.base.lp;
+        if lp.is_closed() {
+            return false;
+        }
+        if listener.told(key.id(), me, self.state()) {
+            lp.push(listener);
         }
         true
     }
