@@ -274,7 +274,7 @@ impl<T: 'static> Awaited<T> {
         match self.0 {
             Source::Fresh(future) | Source::Owned(future) => {
                 future.keep_listening();
-                future.take_result()
+                future.shared().take_result()
             }
             Source::Common { future, get } => get(future),
             Source::Mapped(mapped) => mapped.get(),

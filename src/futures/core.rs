@@ -427,11 +427,18 @@ impl<T: 'static> Shared<T> {
     /// # Panics
     ///
     /// If somebody up the stack looks at the result right now.
+    #[inline]
     #[track_caller]
     pub(crate) fn take_result(&self) -> Result<T, ResultError> {
-        if let Some(value) = self.take_if_ready() {
-            return Ok(value);
+        match self.take_if_ready() {
+            Some(value) => Ok(value),
+            None => self.no_result(),
         }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn no_result(&self) -> Result<T, ResultError> {
         // Panics out here, not in the closure, or the location would not be the caller's.
         match self.with_result(|outcome| outcome.err().cloned()) {
             Some(error) => Err(error),
@@ -613,11 +620,17 @@ pub(crate) fn downcast<T: 'static>(future: FutureRef<T>, slot: &mut dyn Any) {
 }
 
 impl<T: 'static> Drop for Shared<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Inner::Pending(callbacks) = self.inner.get_mut()
             && !matches!(callbacks, Callbacks::None)
         {
-            flat_drop(mem::replace(callbacks, Callbacks::None));
+            drop_callbacks(callbacks);
         }
     }
+}
+
+#[inline(never)]
+fn drop_callbacks<T: 'static>(callbacks: &mut Callbacks<T>) {
+    flat_drop(mem::replace(callbacks, Callbacks::None));
 }

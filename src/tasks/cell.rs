@@ -310,7 +310,15 @@ where
 
 impl<B: Body, K: Kind<B::Output>> TaskCell<B, K> {
     /// Reports a panic or an error that nobody has looked at; the last handle is gone.
+    #[inline]
     fn report_unobserved(&self) {
+        if !self.shared.base.observed.get() {
+            self.report_failure();
+        }
+    }
+
+    #[inline(never)]
+    fn report_failure(&self) {
         if let Some(context) = self.shared.unobserved("task", K::unobserved) {
             let context = context.with_task_name(self.head.name());
             self.shared.base.lp.report(&context);
