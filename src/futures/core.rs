@@ -234,6 +234,29 @@ impl<T: 'static> Shared<T> {
         }
     }
 
+    /// That of a future which somebody listens to from its beginning, for whose sake alone it is there.
+    #[inline]
+    pub(crate) fn told(
+        lp: Rc<LoopState>,
+        site: &'static Location<'static>,
+        id: u64,
+        listener: ListenerRef,
+    ) -> Self {
+        let tell = Callbacks::One(Action::Tell(Key::new(id), listener));
+        Self {
+            base: Base {
+                lp,
+                site,
+                handles: Cell::new(0),
+                observed: Cell::new(false),
+                lets_go: Cell::new(false),
+                orphaned: Cell::new(false),
+                expendable: Cell::new(true),
+            },
+            inner: RefCell::new(Inner::Pending(tell)),
+        }
+    }
+
     pub(crate) fn state(&self) -> State {
         // Borrowed mutably only inside this file's methods, which call nothing that leads here.
         match &*self.inner.borrow() {

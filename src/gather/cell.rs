@@ -26,7 +26,7 @@ use crate::futures::{
 };
 use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
-use crate::tasks::{Payload, Stepper};
+use crate::tasks::{Nursery, Payload, Stepper};
 
 /// What becomes of the children's results.
 pub(super) trait Gathering<C>: 'static {
@@ -136,8 +136,10 @@ where
     children: RefCell<Option<C>>,
     /// The children that are done, and for which an entry is queued.
     told: Told,
-    /// How many children have not been looked at.
+    /// How many children have not been looked at; none before it begins.
     left: Cell<usize>,
+    /// A child was done before it began.
+    early: Cell<bool>,
     /// A child has ended without a result.
     failed: Cell<bool>,
     /// The latest cancellation that was passed on to the children.
@@ -158,20 +160,28 @@ where
     G: Gathering<C>,
 {
     let lp = first_loop(&children).unwrap_or_else(|| event_loop.lp.clone());
-    let cell: Pin<Rc<GatherCell<C, G>>> = Rc::pin(GatherCell {
-        shared: Shared::new(lp.clone(), Location::caller()),
-        children: RefCell::new(None),
-        told: Told::new(&lp, children.len()),
-        left: Cell::new(children.len()),
-        failed: Cell::new(false),
-        requested: Cell::new(None),
-        takers: Takers::default(),
-        looking: Cell::new(false),
-        late: Cell::new(None),
-    });
-    cell.shared.base.lets_go.set(true);
+    let cell = GatherCell::<C, G>::create(lp, children.len());
     let future = OwnedFuture::new(Future::new(cell.clone()));
-    cell.begin(children);
+    cell.begin(children, false);
+    future
+}
+
+/// Makes a gather of `count` children, which `make` makes in a nursery.
+#[track_caller]
+pub(super) fn start_making<G, C>(
+    event_loop: &LoopHandle,
+    count: usize,
+    make: impl FnOnce(&Nursery) -> C,
+) -> OwnedFuture<G::Output>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    let cell = GatherCell::<C, G>::create(event_loop.lp.clone(), count);
+    let future = OwnedFuture::new(Future::new(cell.clone()));
+    let site = cell.shared.base.site;
+    let nursery = Nursery::new(event_loop, site, cell.clone(), cell.told.id(0));
+    cell.begin(make(&nursery), true);
     future
 }
 
@@ -194,19 +204,41 @@ where
     C: Children,
     G: Gathering<C>,
 {
-    /// Registers with the children, and looks at those that are done already.
-    fn begin(self: &Pin<Rc<Self>>, children: C) {
+    #[track_caller]
+    fn create(lp: Rc<LoopState>, count: usize) -> Pin<Rc<Self>> {
+        let cell = Rc::pin(Self {
+            told: Told::new(&lp, count),
+            shared: Shared::new(lp, Location::caller()),
+            children: RefCell::new(None),
+            left: Cell::new(0),
+            early: Cell::new(false),
+            failed: Cell::new(false),
+            requested: Cell::new(None),
+            takers: Takers::default(),
+            looking: Cell::new(false),
+            late: Cell::new(None),
+        });
+        cell.shared.base.lets_go.set(true);
+        cell
+    }
+
+    /// Registers with the children, unless it `is_registered`, and looks at those that are done already.
+    fn begin(self: &Pin<Rc<Self>>, children: C, is_registered: bool) {
+        self.left.set(children.len());
         let mut done = Vec::new();
-        for (place, child) in all(&children) {
-            let future = child.future();
-            if child.is_fresh() {
-                future.base().expendable.set(true);
-            }
-            match future.state() {
-                State::Pending => child.listen(self.told.id(place), self.clone()),
-                how => {
-                    self.failed.set(self.failed.get() || is_failure(how));
-                    done.push(place);
+        if !is_registered || self.early.get() {
+            for (place, child) in all(&children) {
+                let future = child.future();
+                if child.is_fresh() {
+                    future.base().expendable.set(true);
+                }
+                match future.state() {
+                    State::Pending if is_registered => {}
+                    State::Pending => child.listen(self.told.id(place), self.clone()),
+                    how => {
+                        self.failed.set(self.failed.get() || is_failure(how));
+                        done.push(place);
+                    }
                 }
             }
         }
@@ -339,6 +371,11 @@ where
     fn told(&self, id: u64, child: &dyn AnyFuture, how: State) -> bool {
         if !self.shared.is_pending() {
             looked_at(child);
+            return false;
+        }
+        if self.left.get() == 0 {
+            // It will see for itself. (Whoever is told of a new task may have the loop run.)
+            self.early.set(true);
             return false;
         }
         if is_failure(how) {

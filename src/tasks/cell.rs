@@ -19,7 +19,9 @@ use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{About, ExceptionContext, Lane, LoopState, Run};
 use crate::futures::purpose::Nature;
-use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
+use crate::futures::{
+    AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, ListenerRef, Shared, as_shared,
+};
 use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
 
@@ -172,9 +174,7 @@ where
         let lp = &task.shared.base.lp;
         // Only a `Drop` that runs while its thread unwinds gets this far on a closed loop.
         if !lp.is_closed() {
-            let slot = lp.tasks.borrow_mut().insert(task.clone());
-            task.head.slot.set(slot);
-            task.head.set(QUEUED);
+            task.enter(lp);
             if named {
                 task.head.tell_name(lp);
             }
@@ -184,6 +184,36 @@ where
             }
         }
         task
+    }
+
+    /// The same for a child, which is to tell `listener`, with which it is registered under `id`.
+    pub(super) fn spawn_child(
+        lp: Rc<LoopState>,
+        body: B,
+        site: &'static Location<'static>,
+        id: u64,
+        listener: ListenerRef,
+    ) -> Pin<Rc<Self>> {
+        let task = Rc::pin(Self {
+            shared: Shared::told(lp, site, id, listener),
+            head: TaskHead::new(None),
+            body: PinCell::new(Some(body)),
+            kind: PhantomData,
+        });
+        let lp = &task.shared.base.lp;
+        if !lp.is_closed() {
+            task.enter(lp);
+            lp.push(task.clone());
+        }
+        task
+    }
+
+    /// Lets the loop own a new task, whose first step is about to be queued or taken.
+    #[inline]
+    fn enter(self: &Pin<Rc<Self>>, lp: &LoopState) {
+        let slot = lp.tasks.borrow_mut().insert(self.clone());
+        self.head.slot.set(slot);
+        self.head.set(QUEUED);
     }
 
     /// Makes a task that never runs.
