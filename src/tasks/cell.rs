@@ -19,9 +19,7 @@ use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{About, ExceptionContext, Lane, LoopState, Run};
 use crate::futures::purpose::Nature;
-use crate::futures::{
-    AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, ListenerRef, Shared, as_shared,
-};
+use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
 use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
 
@@ -186,16 +184,11 @@ where
         task
     }
 
-    /// The same for a child, which is to tell `listener`, with which it is registered under `id`.
-    pub(super) fn spawn_child(
-        lp: Rc<LoopState>,
-        body: B,
-        site: &'static Location<'static>,
-        id: u64,
-        listener: ListenerRef,
-    ) -> Pin<Rc<Self>> {
+    /// The same for a task without a name, whose first step is queued.
+    #[inline]
+    pub(super) fn spawn_plain(shared: Shared<B::Output>, body: B) -> Pin<Rc<Self>> {
         let task = Rc::pin(Self {
-            shared: Shared::told(lp, site, id, listener),
+            shared,
             head: TaskHead::new(None),
             body: PinCell::new(Some(body)),
             kind: PhantomData,

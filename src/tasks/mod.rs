@@ -31,7 +31,7 @@ pub use self::builder::TaskBuilder;
 pub use self::handle::TaskHandle;
 pub use self::sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 
-pub(crate) use self::builder::Start;
+pub(crate) use self::builder::{Start, spawn_plain};
 pub(crate) use self::cell::{MainCoroutine, MainProxy, NoMain, Payload, Plain, TaskCell, TaskRef};
 pub(crate) use self::head::{FirstWaiter, TaskHead, Waiter};
 pub(crate) use self::nursery::Nursery;

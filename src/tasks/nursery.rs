@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use super::cell::{Plain, TaskCell};
 use crate::event_loop::LoopHandle;
-use crate::futures::{Future, ListenerRef};
+use crate::futures::{Future, ListenerRef, Shared};
 
 /// Makes tasks that tell a listener of their end, with which they are registered from their beginning:
 /// nobody has to look at them again for that.
@@ -44,8 +44,8 @@ impl Nursery {
         lp.accepts();
         let id = self.first + place as u64;
         let listener = self.listener.clone();
-        let task =
-            TaskCell::<F, Plain>::spawn_child(lp.clone(), coroutine, self.site, id, listener);
+        let shared = Shared::told(lp.clone(), self.site, id, listener);
+        let task = TaskCell::<F, Plain>::spawn_plain(shared, coroutine);
         Future::listened(task, id)
     }
 }
