@@ -75,7 +75,7 @@ pub(crate) struct ForeignWait {
 /// A done-callback, which is given the future when it is queued.
 pub(crate) trait DoneCallback<T>: Run {
     /// Has it called with `future`, one handle of which was counted for that.
-    fn bind(&self, future: &FutureRef<T>);
+    fn bind(&self, future: FutureRef<T>);
 }
 
 /// A closure that is a done-callback.
@@ -115,8 +115,8 @@ impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
 }
 
 impl<T: 'static, F: FnOnce(&Future<T>)> DoneCallback<T> for WhenDone<T, F> {
-    fn bind(&self, future: &FutureRef<T>) {
-        self.future.set(Some(Future::counted(future.clone())));
+    fn bind(&self, future: FutureRef<T>) {
+        self.future.set(Some(Future::counted(future)));
     }
 }
 

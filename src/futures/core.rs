@@ -366,7 +366,7 @@ impl<T: 'static> Shared<T> {
                     return false;
                 }
                 self.base.count_handle();
-                callback.bind(me);
+                callback.bind(me.clone());
                 lp.push(callback);
             }
             Action::Tell(key, listener) => return self.tell(&**me, key, listener),
