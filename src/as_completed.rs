@@ -16,8 +16,8 @@ use crate::errors::TimeoutError;
 use crate::event_loop::{About, LoopHandle, LoopState, Run, TimerHandle, current};
 use crate::futures::purpose::NextCompleted;
 use crate::futures::{
-    AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
-    distinct, retain,
+    AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, State, Told,
+    assert_same_loop, distinct, retain,
 };
 use crate::observe::EntryKind;
 use crate::tasks::{Stepper, Task};
@@ -514,7 +514,7 @@ impl Completions {
 }
 
 impl Listener for Completions {
-    fn told(&self, id: u64, _future: &dyn AnyFuture) -> bool {
+    fn told(&self, id: u64, _future: &dyn AnyFuture, _how: State) -> bool {
         self.told.add(id);
         true
     }

@@ -162,7 +162,7 @@ impl<T: 'static> ShieldCell<T> {
 }
 
 impl<T: 'static> Listener for ShieldCell<T> {
-    fn told(&self, _id: u64, _inner: &dyn AnyFuture) -> bool {
+    fn told(&self, _id: u64, _inner: &dyn AnyFuture, _how: State) -> bool {
         true
     }
 }

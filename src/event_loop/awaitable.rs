@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use super::LoopHandle;
 use crate::errors::ResultError;
 use crate::futures::{AnyFuture, AnyRef, Failure, Future, FutureHandle, ListenerRef, OwnedFuture};
-use crate::tasks::Task;
+use crate::tasks::{Nursery, Task};
 
 /// A task, a future, a bare coroutine, or a reference to a task or future: whatever
 /// [`run_until_complete`](crate::EventLoop::run_until_complete), [`gather`](crate::gather()) and
@@ -115,6 +115,18 @@ pub trait Awaitable: Sized {
     /// ```
     fn bound_loop(&self) -> Option<LoopHandle> {
         None
+    }
+
+    /// Whether it is a bare coroutine. All of one type are, or none.
+    #[doc(hidden)]
+    fn is_coroutine(&self) -> bool {
+        false
+    }
+
+    /// Makes a task of a bare coroutine, which is a child from its beginning.
+    #[doc(hidden)]
+    fn into_child(self, _nursery: &Nursery, _place: usize) -> Awaited<Self::Output> {
+        unreachable!("it is no bare coroutine");
     }
 }
 
@@ -274,7 +286,7 @@ impl<T: 'static> Awaited<T> {
         match self.0 {
             Source::Fresh(future) | Source::Owned(future) => {
                 future.keep_listening();
-                future.take_result()
+                future.shared().take_result()
             }
             Source::Common { future, get } => get(future),
             Source::Mapped(mapped) => mapped.get(),
@@ -493,6 +505,18 @@ where
         Awaited(Source::Fresh(
             event_loop.create_task(coroutine).into_shared(),
         ))
+    }
+
+    fn is_coroutine(&self) -> bool {
+        let any: &dyn Any = self;
+        !(any.is::<Task<F::Output>>()
+            || any.is::<OwnedFuture<F::Output>>()
+            || any.is::<Future<F::Output>>()
+            || any.is::<FutureHandle>())
+    }
+
+    fn into_child(self, nursery: &Nursery, place: usize) -> Awaited<F::Output> {
+        Awaited(Source::Fresh(nursery.create_task(self, place)))
     }
 
     fn bound_loop(&self) -> Option<LoopHandle> {

@@ -8,7 +8,7 @@ use super::handle::LoopHandle;
 use super::handles::{Handle, TimerHandle};
 use crate::errors::NoRunningLoopError;
 use crate::futures::Future;
-use crate::tasks::{Task, TaskBuilder};
+use crate::tasks::{Task, TaskBuilder, spawn_plain};
 
 /// Gives the loop that runs on this thread.
 ///
@@ -256,7 +256,7 @@ pub fn create_task<F>(coroutine: F) -> Task<F::Output>
 where
     F: IntoFuture<Output: 'static, IntoFuture: 'static>,
 {
-    TaskBuilder::new(LoopHandle::running(), coroutine).spawn()
+    spawn_plain(LoopHandle::running().lp, coroutine)
 }
 
 /// Does [`LoopHandle::create_try_task`] on the running loop.

@@ -13,7 +13,7 @@ use super::handles::{Handle, TimerHandle};
 use super::remote::RemoteHandle;
 use super::state::LoopState;
 use crate::futures::{Future, Promise};
-use crate::tasks::{Task, TaskBuilder, TaskHandle};
+use crate::tasks::{Task, TaskBuilder, TaskHandle, spawn_plain};
 
 /// A loop as its own thread sees it: cheap to clone, schedules everything.
 ///
@@ -361,7 +361,7 @@ impl LoopHandle {
     where
         F: IntoFuture<Output: 'static, IntoFuture: 'static>,
     {
-        self.task(coroutine).spawn()
+        spawn_plain(self.lp.clone(), coroutine)
     }
 
     /// Makes a task of a coroutine that can fail.

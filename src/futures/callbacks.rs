@@ -18,7 +18,7 @@ use crate::tasks::{Stepper, TaskRef};
 
 /// The id of a registration. 48 bits, so that it fits beside an action's tag; a loop that registers
 /// every ten nanoseconds runs out after a month, and then an id may occur twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key([u16; 3]);
 
 impl Key {
@@ -28,14 +28,14 @@ impl Key {
             clippy::cast_possible_truncation,
             reason = "it is cut into 16 bits each"
         )]
-        Self([(id >> 32) as u16, (id >> 16) as u16, id as u16])
+        Self([id as u16, (id >> 16) as u16, (id >> 32) as u16])
     }
 }
 
 impl Key {
     /// The id it was made of.
     pub(super) fn id(self) -> u64 {
-        let [high, middle, low] = self.0.map(u64::from);
+        let [low, middle, high] = self.0.map(u64::from);
         high << 32 | middle << 16 | low
     }
 }
@@ -75,7 +75,7 @@ pub(crate) struct ForeignWait {
 /// A done-callback, which is given the future when it is queued.
 pub(crate) trait DoneCallback<T>: Run {
     /// Has it called with `future`, one handle of which was counted for that.
-    fn bind(&self, future: &FutureRef<T>);
+    fn bind(&self, future: FutureRef<T>);
 }
 
 /// A closure that is a done-callback.
@@ -115,8 +115,8 @@ impl<T: 'static, F: FnOnce(&Future<T>)> Run for WhenDone<T, F> {
 }
 
 impl<T: 'static, F: FnOnce(&Future<T>)> DoneCallback<T> for WhenDone<T, F> {
-    fn bind(&self, future: &FutureRef<T>) {
-        self.future.set(Some(Future::counted(future.clone())));
+    fn bind(&self, future: FutureRef<T>) {
+        self.future.set(Some(Future::counted(future)));
     }
 }
 
@@ -255,7 +255,9 @@ impl<T> CallbackList<T> {
     }
 
     fn position(&self, key: Key) -> Option<usize> {
-        self.items.binary_search_by_key(&key, |&(key, _)| key).ok()
+        (self.items)
+            .binary_search_by_key(&key.id(), |&(key, _)| key.id())
+            .ok()
     }
 
     fn remove(&mut self, key: Key) -> Option<Action<T>> {

@@ -247,6 +247,29 @@ impl<T: 'static> Shared<T> {
         }
     }
 
+    /// That of a future which somebody listens to from its beginning, for whose sake alone it is there.
+    #[inline]
+    pub(crate) fn told(
+        lp: Rc<LoopState>,
+        site: &'static Location<'static>,
+        id: u64,
+        listener: ListenerRef,
+    ) -> Self {
+        let tell = Callbacks::One(Action::Tell(Key::new(id), listener));
+        Self {
+            base: Base {
+                lp,
+                site,
+                handles: Cell::new(0),
+                observed: Cell::new(false),
+                lets_go: Cell::new(false),
+                orphaned: Cell::new(false),
+                expendable: Cell::new(true),
+            },
+            inner: RefCell::new(Inner::Pending(tell)),
+        }
+    }
+
     pub(crate) fn state(&self) -> State {
         // Borrowed mutably only inside this file's methods, which call nothing that leads here.
         match &*self.inner.borrow() {
@@ -280,6 +303,36 @@ impl<T: 'static> Shared<T> {
             callbacks
         };
         self.fire_all(me, callbacks);
+    }
+
+    /// [`finish`](Self::finish) for what nobody waits for but one listener, as it is with the children of
+    /// a gather. If anybody else does, this does nothing and gives `outcome` back.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn finish_at_most_told<O: FnOnce() -> Inner<T>>(
+        &self,
+        me: &dyn AnyFuture,
+        outcome: O,
+    ) -> Result<(), O> {
+        let mut inner = self.inner.borrow_mut();
+        match &*inner {
+            Inner::Pending(Callbacks::None) => {
+                write_over(&mut *inner, outcome());
+                return Ok(());
+            }
+            Inner::Pending(Callbacks::One(Action::Tell(..))) => {}
+            _ => return Err(outcome),
+        }
+        match mem::replace(&mut *inner, outcome()) {
+            Inner::Pending(Callbacks::One(Action::Tell(key, listener))) => {
+                drop(inner);
+                if !self.tell(me, key, listener) {
+                    self.base.lp.accepts();
+                }
+            }
+            _ => unreachable!("looked at above"),
+        }
+        Ok(())
     }
 
     #[track_caller]
@@ -326,17 +379,23 @@ impl<T: 'static> Shared<T> {
                     return false;
                 }
                 self.base.count_handle();
-                callback.bind(me);
+                callback.bind(me.clone());
                 lp.push(callback);
             }
-            Action::Tell(key, listener) => {
-                if lp.is_closed() {
-                    return false;
-                }
-                if listener.told(key.id(), &**me) {
-                    lp.push(listener);
-                }
-            }
+            Action::Tell(key, listener) => return self.tell(&**me, key, listener),
+        }
+        true
+    }
+
+    /// [`fire`](Self::fire) for a listener; `me` is the future that this is the inside of.
+    #[inline(always)]
+    fn tell(&self, me: &dyn AnyFuture, key: Key, listener: ListenerRef) -> bool {
+        let lp = &self.base.lp;
+        if lp.is_closed() {
+            return false;
+        }
+        if listener.told(key.id(), me, self.state()) {
+            lp.push(listener);
         }
         true
     }
@@ -404,11 +463,18 @@ impl<T: 'static> Shared<T> {
     /// # Panics
     ///
     /// If somebody up the stack looks at the result right now.
+    #[inline]
     #[track_caller]
     pub(crate) fn take_result(&self) -> Result<T, ResultError> {
-        if let Some(value) = self.take_if_ready() {
-            return Ok(value);
+        match self.take_if_ready() {
+            Some(value) => Ok(value),
+            None => self.no_result(),
         }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn no_result(&self) -> Result<T, ResultError> {
         // Panics out here, not in the closure, or the location would not be the caller's.
         match self.with_result(|outcome| outcome.err().cloned()) {
             Some(error) => Err(error),
@@ -464,7 +530,7 @@ impl<T: 'static> Shared<T> {
         if let Err(action) = self.register(action)
             && self.base.lp.accepts()
             && let Action::Tell(_, listener) = action()
-            && listener.told(id, me)
+            && listener.told(id, me, self.state())
         {
             self.base.lp.push(listener);
         }
@@ -590,11 +656,17 @@ pub(crate) fn downcast<T: 'static>(future: FutureRef<T>, slot: &mut dyn Any) {
 }
 
 impl<T: 'static> Drop for Shared<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Inner::Pending(callbacks) = self.inner.get_mut()
             && !matches!(callbacks, Callbacks::None)
         {
-            flat_drop(mem::replace(callbacks, Callbacks::None));
+            drop_callbacks(callbacks);
         }
     }
+}
+
+#[inline(never)]
+fn drop_callbacks<T: 'static>(callbacks: &mut Callbacks<T>) {
+    flat_drop(mem::replace(callbacks, Callbacks::None));
 }

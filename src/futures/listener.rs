@@ -20,10 +20,11 @@ pub(crate) type ListenerRef = Pin<Rc<dyn Listener>>;
 /// Something that hears of the end of futures. It is queued once for each of them, in the order in
 /// which it is told.
 pub(crate) trait Listener: Run {
-    /// `done`, with which it is registered under `id`, is done. Says whether to queue a run of this.
+    /// `done`, with which it is registered under `id`, is done, and `how`. Says whether to queue a run
+    /// of this.
     ///
     /// Calls no user code: the future is just being completed.
-    fn told(&self, id: u64, done: &dyn AnyFuture) -> bool;
+    fn told(&self, id: u64, done: &dyn AnyFuture, how: State) -> bool;
 
     /// The future that this completes, for a snapshot, unless what it is told of is inside that.
     fn on_behalf(&self) -> Option<AnyRef> {
@@ -35,8 +36,11 @@ pub(crate) trait Listener: Run {
 pub(crate) struct Told {
     /// The registration with the first future; those with the others follow, in order.
     first: u64,
-    /// Their places, in the order in which they were done.
-    places: RefCell<VecDeque<usize>>,
+    /// The place of the next one, if it is before `end`: many are done in the order of their places.
+    next: Cell<usize>,
+    end: Cell<usize>,
+    /// The places of those behind them, in the order in which they were done.
+    others: RefCell<VecDeque<usize>>,
 }
 
 impl Told {
@@ -44,7 +48,9 @@ impl Told {
     pub(crate) fn new(lp: &LoopState, count: usize) -> Self {
         Self {
             first: lp.reserve_registrations(count),
-            places: RefCell::default(),
+            next: Cell::new(0),
+            end: Cell::new(0),
+            others: RefCell::default(),
         }
     }
 
@@ -54,16 +60,38 @@ impl Told {
     }
 
     /// The future with this registration is done.
+    #[inline]
     pub(crate) fn add(&self, id: u64) {
         // Where ids are kept they have 48 bits.
         let place = id.wrapping_sub(self.first) & ((1 << 48) - 1);
         let place = usize::try_from(place).expect("it was the place of something in memory");
-        self.places.borrow_mut().push_back(place);
+        let end = self.end.get();
+        if place != end || !self.others.borrow().is_empty() {
+            return self.add_out_of_turn(place);
+        }
+        self.end.set(end + 1);
+    }
+
+    #[inline(never)]
+    fn add_out_of_turn(&self, place: usize) {
+        let mut others = self.others.borrow_mut();
+        if self.next.get() == self.end.get() && others.is_empty() {
+            self.next.set(place);
+            self.end.set(place + 1);
+        } else {
+            others.push_back(place);
+        }
     }
 
     /// The place of the next one to be run for.
+    #[inline]
     pub(crate) fn next(&self) -> Option<usize> {
-        self.places.borrow_mut().pop_front()
+        let next = self.next.get();
+        if next == self.end.get() {
+            return self.others.borrow_mut().pop_front();
+        }
+        self.next.set(next + 1);
+        Some(next)
     }
 }
 

@@ -118,6 +118,16 @@ impl<T: 'static> Future<T> {
     }
 
     /// A handle that is counted already.
+    /// The handle of a child, with which whoever listens to it is registered under `id`.
+    #[inline]
+    pub(crate) fn listened(core: FutureRef<T>, id: u64) -> Self {
+        core.base().count_handle();
+        Self {
+            core,
+            registration: Cell::new(id),
+        }
+    }
+
     #[inline]
     fn counted(core: FutureRef<T>) -> Self {
         Self {

@@ -26,14 +26,14 @@ use crate::futures::{
 };
 use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
-use crate::tasks::{Payload, Stepper};
+use crate::tasks::{Nursery, Payload, Stepper};
 
 /// What becomes of the children's results.
 pub(super) trait Gathering<C>: 'static {
     type Output: 'static;
 
-    /// Whether the end of the child at `index` may end it. Calls no user code.
-    fn may_be_ended_by(children: &C, index: usize) -> bool;
+    /// Whether the end of a child may end it, if any child `failed` to give a result, or if none did.
+    fn may_be_ended(failed: bool) -> bool;
 
     /// What the gather ends with if the end of the child at `index` ends it.
     fn ended_by(children: &mut C, index: usize) -> Option<Result<Self::Output, ResultError>>;
@@ -47,16 +47,16 @@ pub(super) trait Gathering<C>: 'static {
     }
 }
 
-/// Whether a child has no result.
-fn has_failed<C: Children>(children: &C, index: usize) -> bool {
-    let child = children.child(index);
-    child.is_some_and(|child| matches!(child.future().state(), State::Cancelled | State::Panicked))
+/// Whether what has ended so gave no result.
+fn is_failure(how: State) -> bool {
+    matches!(how, State::Cancelled | State::Panicked)
 }
 
 /// How a child that has no result ends the gather.
 fn failure<C: Children>(children: &C, index: usize) -> Option<ResultError> {
-    if has_failed(children, index) {
-        return children.child(index)?.error();
+    let child = children.child(index)?;
+    if is_failure(child.future().state()) {
+        return child.error();
     }
     None
 }
@@ -67,8 +67,8 @@ pub(super) enum AllOrNone {}
 impl<C: Children> Gathering<C> for AllOrNone {
     type Output = C::Outputs;
 
-    fn may_be_ended_by(children: &C, index: usize) -> bool {
-        has_failed(children, index)
+    fn may_be_ended(failed: bool) -> bool {
+        failed
     }
 
     fn ended_by(children: &mut C, index: usize) -> Option<Result<C::Outputs, ResultError>> {
@@ -86,7 +86,7 @@ pub(super) enum Each {}
 impl<C: Children> Gathering<C> for Each {
     type Output = C::Outcomes;
 
-    fn may_be_ended_by(_children: &C, _index: usize) -> bool {
+    fn may_be_ended(_failed: bool) -> bool {
         false
     }
 
@@ -105,7 +105,7 @@ pub(super) enum OrFirstError {}
 impl<C: TryChildren> Gathering<C> for OrFirstError {
     type Output = Result<C::Oks, C::Error>;
 
-    fn may_be_ended_by(_children: &C, _index: usize) -> bool {
+    fn may_be_ended(_failed: bool) -> bool {
         true
     }
 
@@ -136,8 +136,12 @@ where
     children: RefCell<Option<C>>,
     /// The children that are done, and for which an entry is queued.
     told: Told,
-    /// How many children have not been looked at.
+    /// How many children have not been looked at; none before it begins.
     left: Cell<usize>,
+    /// A child was done before it began.
+    early: Cell<bool>,
+    /// A child has ended without a result.
+    failed: Cell<bool>,
     /// The latest cancellation that was passed on to the children.
     requested: Cell<Option<CancelledError>>,
     takers: Takers,
@@ -156,19 +160,28 @@ where
     G: Gathering<C>,
 {
     let lp = first_loop(&children).unwrap_or_else(|| event_loop.lp.clone());
-    let cell: Pin<Rc<GatherCell<C, G>>> = Rc::pin(GatherCell {
-        shared: Shared::new(lp.clone(), Location::caller()),
-        children: RefCell::new(None),
-        told: Told::new(&lp, children.len()),
-        left: Cell::new(children.len()),
-        requested: Cell::new(None),
-        takers: Takers::default(),
-        looking: Cell::new(false),
-        late: Cell::new(None),
-    });
-    cell.shared.base.lets_go.set(true);
+    let cell = GatherCell::<C, G>::create(lp, children.len());
     let future = OwnedFuture::new(Future::new(cell.clone()));
-    cell.begin(children);
+    cell.begin(children, false);
+    future
+}
+
+/// Makes a gather of `count` children, which `make` makes in a nursery.
+#[track_caller]
+pub(super) fn start_making<G, C>(
+    event_loop: &LoopHandle,
+    count: usize,
+    make: impl FnOnce(&Nursery) -> C,
+) -> OwnedFuture<G::Output>
+where
+    C: Children,
+    G: Gathering<C>,
+{
+    let cell = GatherCell::<C, G>::create(event_loop.lp.clone(), count);
+    let future = OwnedFuture::new(Future::new(cell.clone()));
+    let site = cell.shared.base.site;
+    let nursery = Nursery::new(event_loop, site, cell.clone(), cell.told.id(0));
+    cell.begin(make(&nursery), true);
     future
 }
 
@@ -191,18 +204,42 @@ where
     C: Children,
     G: Gathering<C>,
 {
-    /// Registers with the children, and looks at those that are done already.
-    fn begin(self: &Pin<Rc<Self>>, children: C) {
+    #[track_caller]
+    fn create(lp: Rc<LoopState>, count: usize) -> Pin<Rc<Self>> {
+        let cell = Rc::pin(Self {
+            told: Told::new(&lp, count),
+            shared: Shared::new(lp, Location::caller()),
+            children: RefCell::new(None),
+            left: Cell::new(0),
+            early: Cell::new(false),
+            failed: Cell::new(false),
+            requested: Cell::new(None),
+            takers: Takers::default(),
+            looking: Cell::new(false),
+            late: Cell::new(None),
+        });
+        cell.shared.base.lets_go.set(true);
+        cell
+    }
+
+    /// Registers with the children, unless it `is_registered`, and looks at those that are done already.
+    fn begin(self: &Pin<Rc<Self>>, children: C, is_registered: bool) {
+        self.left.set(children.len());
         let mut done = Vec::new();
-        for (place, child) in all(&children) {
-            let future = child.future();
-            if child.is_fresh() {
-                future.base().expendable.set(true);
-            }
-            if future.state() == State::Pending {
-                child.listen(self.told.id(place), self.clone());
-            } else {
-                done.push(place);
+        if !is_registered || self.early.get() {
+            for (place, child) in all(&children) {
+                let future = child.future();
+                if child.is_fresh() {
+                    future.base().expendable.set(true);
+                }
+                match future.state() {
+                    State::Pending if is_registered => {}
+                    State::Pending => child.listen(self.told.id(place), self.clone()),
+                    how => {
+                        self.failed.set(self.failed.get() || is_failure(how));
+                        done.push(place);
+                    }
+                }
             }
         }
         *self.children.borrow_mut() = Some(children);
@@ -217,15 +254,11 @@ where
     /// A child is done, and it is its turn.
     #[inline]
     fn look_at(self: &Pin<Rc<Self>>, index: usize) {
-        self.left.set(self.left.get() - 1);
-        let ends = match &*self.children.borrow() {
-            Some(children) => G::may_be_ended_by(children, index),
-            // It is over, or nobody wants it any more.
-            None => return,
-        };
-        if ends {
+        let left = self.left.get() - 1;
+        self.left.set(left);
+        if G::may_be_ended(self.failed.get()) {
             self.look_closely(index);
-        } else if self.left.get() == 0 {
+        } else if left == 0 {
             self.all_done();
         }
     }
@@ -233,6 +266,7 @@ where
     /// Looks whether the end of a child ends the gather.
     fn look_closely(self: &Pin<Rc<Self>>, index: usize) {
         let Some(mut children) = self.children.take() else {
+            // It is over, or nobody wants it any more.
             return;
         };
         // What is awaited through a `map` of the user's may panic.
@@ -261,6 +295,7 @@ where
         self.shared.is_pending() && (self.shared.base.has_handles() || self.shared.has_callbacks())
     }
 
+    #[inline(never)]
     fn all_done(self: &Pin<Rc<Self>>) {
         let Some(children) = self.children.take() else {
             return;
@@ -333,10 +368,18 @@ where
     C: Children,
     G: Gathering<C>,
 {
-    fn told(&self, id: u64, child: &dyn AnyFuture) -> bool {
+    fn told(&self, id: u64, child: &dyn AnyFuture, how: State) -> bool {
         if !self.shared.is_pending() {
             looked_at(child);
             return false;
+        }
+        if self.left.get() == 0 {
+            // It will see for itself. (Whoever is told of a new task may have the loop run.)
+            self.early.set(true);
+            return false;
+        }
+        if is_failure(how) {
+            self.failed.set(true);
         }
         self.told.add(id);
         true

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::cell::{AllOrNone, Each, OrFirstError, start};
+use super::cell::{AllOrNone, Each, Gathering, OrFirstError, start, start_making};
 use crate::cancellation::CancelledError;
 use crate::errors::ResultError;
 use crate::event_loop::{Awaitable, Awaited, LoopHandle, try_get_running_loop};
@@ -208,16 +208,28 @@ fn choose_loop(mut bound: impl Iterator<Item = Option<LoopHandle>>) -> LoopHandl
     }
 }
 
-/// A list, and the loop to gather it in.
+/// Gathers a list.
 #[track_caller]
-fn awaited_list<A: Awaitable>(list: Vec<A>) -> (LoopHandle, Vec<Awaited<A::Output>>) {
+fn gather_list<G, A, C>(list: Vec<A>) -> OwnedFuture<G::Output>
+where
+    A: Awaitable,
+    C: Children + From<Vec<Awaited<A::Output>>>,
+    G: Gathering<C>,
+{
     let event_loop = choose_loop(list.iter().map(Awaitable::bound_loop));
+    if list.first().is_some_and(Awaitable::is_coroutine) {
+        return start_making::<G, C>(&event_loop, list.len(), |nursery| {
+            let places = list.into_iter().enumerate();
+            let children = places.map(|(place, coroutine)| coroutine.into_child(nursery, place));
+            children.collect::<Vec<_>>().into()
+        });
+    }
     let mut children = Vec::with_capacity(list.len());
     // No closure: where a task is created is where the caller is.
     for awaitable in list {
         children.push(awaitable.into_awaited(&event_loop));
     }
-    (event_loop, children)
+    start::<G, C>(&event_loop, children.into())
 }
 
 // ---- lists and arrays
@@ -333,15 +345,13 @@ macro_rules! list_group {
             #[track_caller]
             fn gathered(self) -> OwnedFuture<Self::Outputs> {
                 let $list = self;
-                let (event_loop, children) = awaited_list::<$item>($into);
-                start::<AllOrNone, $children<_ $(, $n)?>>(&event_loop, children.into())
+                gather_list::<AllOrNone, $item, $children<_ $(, $n)?>>($into)
             }
 
             #[track_caller]
             fn gathered_outcomes(self) -> OwnedFuture<Self::Outcomes> {
                 let $list = self;
-                let (event_loop, children) = awaited_list::<$item>($into);
-                start::<Each, $children<_ $(, $n)?>>(&event_loop, children.into())
+                gather_list::<Each, $item, $children<_ $(, $n)?>>($into)
             }
         }
 
@@ -355,8 +365,7 @@ macro_rules! list_group {
             #[track_caller]
             fn try_gathered(self) -> OwnedFuture<Result<Self::Oks, E>> {
                 let $list = self;
-                let (event_loop, children) = awaited_list::<$item>($into);
-                start::<OrFirstError, $children<_ $(, $n)?>>(&event_loop, children.into())
+                gather_list::<OrFirstError, $item, $children<_ $(, $n)?>>($into)
             }
         }
     };

@@ -62,8 +62,8 @@ struct Lender<G> {
 }
 
 impl<G: Gate> Listener for Lender<G> {
-    fn told(&self, _id: u64, waiter: &dyn AnyFuture) -> bool {
-        waiter.state() != State::Cancelled
+    fn told(&self, _id: u64, _waiter: &dyn AnyFuture, how: State) -> bool {
+        how != State::Cancelled
     }
 }
 

@@ -161,7 +161,7 @@ impl Waiter {
         }
         if let Some((id, listener)) = listener
             && lp.accepts()
-            && listener.told(id, self)
+            && listener.told(id, self, self.state())
         {
             lp.push(listener);
         }

@@ -86,7 +86,7 @@ where
             return self.builder.born_cancelled();
         }
         let task = self.builder.spawn();
-        state.adopt(&task, |_, _| {});
+        state.adopt(&task, |_| None);
         task
     }
 
@@ -171,10 +171,9 @@ where
             return self.builder.born_cancelled();
         }
         let task = self.builder.try_spawn();
-        state.adopt(&task, move |state, future| {
-            if future.with_result(|outcome| matches!(outcome, Ok(Err(_)))) {
-                state.fail(failure(future));
-            }
+        state.adopt(&task, move |future| {
+            let failed = future.with_result(|outcome| matches!(outcome, Ok(Err(_))));
+            failed.then(|| failure(future))
         });
         task
     }

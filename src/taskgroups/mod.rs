@@ -5,6 +5,7 @@
 //! out is an [`ExceptionGroup`] of everything that failed.
 
 mod builder;
+mod children;
 mod errors;
 mod state;
 
@@ -318,7 +319,7 @@ impl<E: 'static> TaskGroup<E> {
             return self.task(coroutine).spawn();
         }
         let task = self.0.event_loop.create_task(coroutine);
-        self.0.adopt(&task, |_, _| {});
+        self.0.adopt(&task, |_| None);
         task
     }
 

@@ -6,8 +6,7 @@ use std::panic::Location;
 use std::ptr;
 use std::rc::{Rc, Weak};
 
-use slab::Slab;
-
+use super::children::Children;
 use crate::cancellation::{CancelledError, ScopeRef};
 use crate::errors::{PanicError, ResultError};
 use crate::event_loop::LoopHandle;
@@ -24,7 +23,7 @@ pub(super) struct State<E: 'static> {
     /// Where the body runs.
     scope: RefCell<ScopeRef>,
     /// The tasks that are not over, or whose end the group has not heard of yet.
-    pub(super) children: RefCell<Slab<TaskRef>>,
+    pub(super) children: RefCell<Children>,
     pub(super) phase: Cell<Phase>,
     /// Children and body have been asked to stop.
     pub(super) aborting: Cell<bool>,
@@ -63,11 +62,7 @@ impl<E> Purpose for EndOfGroup<E> {
         let Some(state) = self.0.upgrade() else {
             return Vec::new();
         };
-        let mut children: Vec<_> = {
-            let children = state.children.borrow();
-            children.iter().map(|(_, child)| child.clone()).collect()
-        };
-        children.sort_by_key(|child| child.head().id());
+        let children = state.children.borrow().in_order();
         let any = |child: TaskRef| -> AnyRef { child };
         children.into_iter().map(any).collect()
     }
@@ -137,16 +132,16 @@ impl<E: 'static> State<E> {
             }
     }
 
-    /// Takes a child in; `on_end` looks at how it ended.
+    /// Takes a child in; `failure` gives the error that it ended with, if it did with one.
     pub(super) fn adopt<T: 'static>(
         self: &Rc<Self>,
         task: &Task<T>,
-        on_end: impl FnOnce(&Self, &Future<T>) + 'static,
+        failure: impl FnOnce(&Future<T>) -> Option<Failure<E>> + 'static,
     ) {
         let child = task.any().into_task().expect("it is a task");
         let place = self.children.borrow_mut().insert(child);
         let group = self.clone();
-        task.add_done_callback(move |future| group.child_over(place, future, on_end));
+        task.add_done_callback(move |future| group.child_over(place, future, failure));
         if self.aborting.get() {
             // It has started at once, and aborted its own group.
             task.cancel();
@@ -156,11 +151,7 @@ impl<E: 'static> State<E> {
     /// Asks all children to stop, in the order in which they were made.
     pub(super) fn abort(&self) {
         self.aborting.set(true);
-        let mut children: Vec<_> = {
-            let children = self.children.borrow();
-            children.iter().map(|(_, child)| child.clone()).collect()
-        };
-        children.sort_by_key(|child| child.head().id());
+        let children = self.children.borrow().in_order();
         for child in children {
             // One that is over stays as it is: a cancel would count as a look at how it has ended.
             if child.accepts_cancel() {
@@ -174,11 +165,14 @@ impl<E: 'static> State<E> {
         &self,
         place: usize,
         future: &Future<T>,
-        on_end: impl FnOnce(&Self, &Future<T>),
+        failure: impl FnOnce(&Future<T>) -> Option<Failure<E>>,
     ) {
-        let child = self.children.borrow_mut().remove(place);
+        let (child, was_last) = {
+            let mut children = self.children.borrow_mut();
+            (children.remove(place), children.is_empty())
+        };
         drop(child);
-        if self.children.borrow().is_empty() {
+        if was_last {
             let all_over = self.all_over.borrow().clone();
             // It may be cancelled; then the group looks by itself.
             let _ = all_over.map(|all_over| all_over.set_result(()));
@@ -187,23 +181,31 @@ impl<E: 'static> State<E> {
             // Nobody is left to tell.
             return;
         }
-        let child = future.any();
-        let seen = child.base().observed.get();
-        let failures = self.failures.borrow().len();
-        on_end(self, future);
-        let panic = future.with_result(|outcome| match outcome {
+        let shared = future.shared();
+        let seen = shared.base.observed.get();
+        if let Some(failure) = failure(future) {
+            self.fail(failure);
+            self.note_unseen(seen, future.any());
+            return;
+        }
+        let panic = shared.with_result(|outcome| match outcome {
             Err(ResultError::Panicked(panic)) => Some(panic.clone()),
             _ => None,
         });
-        let failed = panic.is_some() || self.failures.borrow().len() > failures;
-        if failed && !seen {
-            self.unseen.borrow_mut().push(child.clone());
-        }
         if let Some(panic) = panic {
+            let child = future.any();
+            self.note_unseen(seen, child.clone());
             let mut first = self.panic.borrow_mut();
             first.get_or_insert((panic, child));
             drop(first);
             self.child_failed();
+        }
+    }
+
+    /// A child has failed, and the group has looked at how; `seen` if somebody had before.
+    fn note_unseen(&self, seen: bool, child: AnyRef) {
+        if !seen {
+            self.unseen.borrow_mut().push(child);
         }
     }
 

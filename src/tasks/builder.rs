@@ -1,12 +1,13 @@
 //! [`TaskBuilder`]: a task with a name, or one that starts at once.
 
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 
 use super::cell::{Kind, Plain, TaskCell, Try};
 use super::{Task, shared_name};
-use crate::event_loop::LoopHandle;
-use crate::futures::FutureRef;
+use crate::event_loop::{LoopHandle, LoopState};
+use crate::futures::{FutureRef, Shared};
 
 /// Makes a task with more than the usual; see [`LoopHandle::task`].
 ///
@@ -156,7 +157,7 @@ where
     fn spawn_as<K: Kind<F::Output> + 'static>(self) -> FutureRef<F::Output> {
         let lp = self.event_loop.lp;
         lp.accepts();
-        let site = std::panic::Location::caller();
+        let site = Location::caller();
         let coroutine = self.coroutine.into_future();
         TaskCell::<_, K>::spawn(lp, coroutine, self.name, site, self.start)
     }
@@ -165,12 +166,27 @@ where
     #[track_caller]
     pub(crate) fn born_cancelled(self) -> Task<F::Output> {
         let lp = self.event_loop.lp;
-        let site = std::panic::Location::caller();
+        let site = Location::caller();
         drop(self.coroutine);
         Task::new(TaskCell::<F::IntoFuture, Plain>::born_cancelled(
             lp, self.name, site,
         ))
     }
+}
+
+/// Makes a task as a builder does that was told nothing more, but without moving the coroutine through
+/// one: it may be large.
+#[inline]
+#[track_caller]
+pub(crate) fn spawn_plain<F>(lp: Rc<LoopState>, coroutine: F) -> Task<F::Output>
+where
+    F: IntoFuture<Output: 'static, IntoFuture: 'static>,
+{
+    lp.accepts();
+    let site = Location::caller();
+    let coroutine = coroutine.into_future();
+    let shared = Shared::new(lp, site);
+    Task::new(TaskCell::<_, Plain>::spawn_plain(shared, coroutine))
 }
 
 impl<F> fmt::Debug for TaskBuilder<F> {

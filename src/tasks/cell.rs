@@ -172,9 +172,7 @@ where
         let lp = &task.shared.base.lp;
         // Only a `Drop` that runs while its thread unwinds gets this far on a closed loop.
         if !lp.is_closed() {
-            let slot = lp.tasks.borrow_mut().insert(task.clone());
-            task.head.slot.set(slot);
-            task.head.set(QUEUED);
+            task.enter(lp);
             if named {
                 task.head.tell_name(lp);
             }
@@ -184,6 +182,31 @@ where
             }
         }
         task
+    }
+
+    /// The same for a task without a name, whose first step is queued.
+    #[inline]
+    pub(super) fn spawn_plain(shared: Shared<B::Output>, body: B) -> Pin<Rc<Self>> {
+        let task = Rc::pin(Self {
+            shared,
+            head: TaskHead::new(None),
+            body: PinCell::new(Some(body)),
+            kind: PhantomData,
+        });
+        let lp = &task.shared.base.lp;
+        if !lp.is_closed() {
+            task.enter(lp);
+            lp.push(task.clone());
+        }
+        task
+    }
+
+    /// Lets the loop own a new task, whose first step is about to be queued or taken.
+    #[inline]
+    fn enter(self: &Pin<Rc<Self>>, lp: &LoopState) {
+        let slot = lp.tasks.borrow_mut().insert(self.clone());
+        self.head.slot.set(slot);
+        self.head.set(QUEUED);
     }
 
     /// Makes a task that never runs.
@@ -226,7 +249,7 @@ where
         lp.step.begin(&self.head);
         self.as_ref().drop_body(main);
         lp.step.end();
-        self.finish(lp, Inner::Cancelled(why));
+        self.fail(lp, Inner::Cancelled(why));
     }
 
     /// Ends the task from outside a turn; its coroutine is dropped and nothing may come out of that.
@@ -244,18 +267,28 @@ where
         if let Err(payload) = dropped {
             lp.guard("drop of a coroutine", site, || resume_unwind(payload));
         }
-        self.finish(lp, Inner::Cancelled(why));
+        self.fail(lp, Inner::Cancelled(why));
     }
 
     /// The task is over: the loop lets go of it, and whoever waits for it hears of it.
-    fn finish(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, outcome: Inner<B::Output>) {
+    #[inline(always)]
+    fn finish(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, outcome: impl FnOnce() -> Inner<B::Output>) {
         let awaited = self.head.end(lp);
         let owned = lp.tasks.borrow_mut().remove(self.head.slot.get());
         lp.tell_task_over(self.head.id());
-        let me: FutureRef<B::Output> = self;
-        me.shared().finish(&me, || outcome);
-        // What it awaited may go here; it itself goes with `me`.
-        drop((owned, awaited));
+        if let Err(outcome) = self.shared.finish_at_most_told(&*self, outcome) {
+            let me: FutureRef<B::Output> = self.clone();
+            self.shared.finish(&me, outcome);
+        }
+        drop(owned);
+        // What it awaited may go here; it itself goes with `self`.
+        drop(awaited);
+    }
+
+    /// [`finish`](Self::finish) without a result.
+    #[cold]
+    fn fail(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, outcome: Inner<B::Output>) {
+        self.finish(lp, || outcome);
     }
 
     #[inline]
@@ -270,14 +303,13 @@ where
     /// not over its error.
     #[inline]
     fn returned(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, result: B::Output) {
-        let outcome = match self.head.take_must() {
+        match self.head.take_must() {
             Some(why) if !K::failed(&result) => {
                 lp.drop_user(result);
-                Inner::Cancelled(why)
+                self.fail(lp, Inner::Cancelled(why));
             }
-            _ => Inner::Ready(result),
-        };
-        self.finish(lp, outcome);
+            _ => self.finish(lp, || Inner::Ready(result)),
+        }
     }
 
     /// The coroutine is suspended. A cancellation of itself takes effect now.
@@ -301,7 +333,15 @@ where
 
 impl<B: Body, K: Kind<B::Output>> TaskCell<B, K> {
     /// Reports a panic or an error that nobody has looked at; the last handle is gone.
+    #[inline]
     fn report_unobserved(&self) {
+        if !self.shared.base.observed.get() {
+            self.report_failure();
+        }
+    }
+
+    #[inline(never)]
+    fn report_failure(&self) {
         if let Some(context) = self.shared.unobserved("task", K::unobserved) {
             let context = context.with_task_name(self.head.name());
             self.shared.base.lp.report(&context);
@@ -381,7 +421,7 @@ where
             // The raise beats a result that came in the same poll.
             (polled, Some(why)) => {
                 lp.drop_user(polled);
-                self.finish(lp, Inner::Cancelled(why));
+                self.fail(lp, Inner::Cancelled(why));
             }
             (Poll::Ready(result), None) => self.returned(lp, result),
             (Poll::Pending, None) => unreachable!("it goes on, or there is a reason"),
@@ -419,7 +459,7 @@ where
         lp.step.end();
         let what = format!("task '{}'", self.head.name());
         let panic = PanicError::new(payload, what, site);
-        self.finish(&lp, Inner::Panicked(panic));
+        self.fail(&lp, Inner::Panicked(panic));
     }
 
     fn abandon(self: Pin<Rc<Self>>) {

@@ -410,6 +410,14 @@ impl TaskHead {
     pub(super) fn end(&self, lp: &Rc<LoopState>) -> Option<FirstWaiter> {
         let flags = self.flags.get();
         self.flags.set(flags & STARTED | DONE);
+        if flags & (AWAITS | AWAITS_MORE | OWN_WAKER) == 0 {
+            return None;
+        }
+        self.end_rare(lp, flags)
+    }
+
+    #[inline(never)]
+    fn end_rare(&self, lp: &Rc<LoopState>, flags: Flags) -> Option<FirstWaiter> {
         if flags & (AWAITS_MORE | OWN_WAKER) != 0 {
             let left = self.rare(|rare| (mem::take(&mut rare.more), rare.waker.take()));
             lp.drop_user(left);

@@ -252,9 +252,15 @@ impl TaskHead {
     /// Takes the cancellation that the task met too late to raise it.
     #[inline]
     pub(super) fn take_must(&self) -> Option<CancelledError> {
-        if !self.has(MUST) {
-            return None;
+        if self.has(MUST) {
+            self.take_late_request()
+        } else {
+            None
         }
+    }
+
+    #[cold]
+    fn take_late_request(&self) -> Option<CancelledError> {
         self.clear(PROBE);
         self.take_requests().into_iter().find_map(|(target, why)| {
             // The scopes are gone with the coroutine.

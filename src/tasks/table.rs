@@ -3,40 +3,51 @@
 //! A task is here from its making to its end. At the same place stands what it awaits, which is there
 //! only while it is suspended: in the task itself it would make every task larger.
 
-use slab::Slab;
-
 use super::{FirstWaiter, TaskRef};
+use crate::event_loop::write_over;
 
 #[derive(Default)]
 pub(crate) struct TaskTable {
-    tasks: Slab<TaskRef>,
+    tasks: Vec<Option<TaskRef>>,
     /// The first thing that each task awaits; see `TaskHead::awaits` for the others.
     waiters: Vec<Option<FirstWaiter>>,
+    /// The places without a task. The one that was left last is taken first.
+    free: Vec<u32>,
     /// The greatest id that was ever here.
     newest: u64,
 }
 
 impl TaskTable {
-    /// Takes a task in, and gives its place.
+    /// Takes a task in that has just been made, and gives its place.
     #[inline]
     pub(super) fn insert(&mut self, task: TaskRef) -> u32 {
-        self.newest = self.newest.max(task.head().id());
-        let slot = self.tasks.insert(task);
-        if slot == self.waiters.len() {
-            self.waiters.push(None);
-        }
+        self.newest = task.head().id();
+        let Some(slot) = self.free.pop() else {
+            return self.insert_behind(task);
+        };
+        write_over(&mut self.tasks[slot as usize], Some(task));
+        slot
+    }
+
+    #[inline(never)]
+    fn insert_behind(&mut self, task: TaskRef) -> u32 {
+        let slot = self.tasks.len();
+        self.tasks.push(Some(task));
+        self.waiters.push(None);
         u32::try_from(slot).expect("fewer than 2^32 tasks at a time fit into memory")
     }
 
     /// Takes a task out, which awaits nothing any more. The caller drops it, with the table free again.
     #[inline]
     pub(super) fn remove(&mut self, slot: u32) -> Option<TaskRef> {
-        self.tasks.try_remove(slot as usize)
+        let task = self.tasks.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        Some(task)
     }
 
     #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&TaskRef> {
-        self.tasks.get(slot as usize)
+        self.tasks.get(slot as usize)?.as_ref()
     }
 
     /// The place for the first thing that the task awaits. The task is in the table.
@@ -52,15 +63,15 @@ impl TaskTable {
         slot: u32,
     ) -> Option<(&TaskRef, &mut Option<FirstWaiter>)> {
         let slot = slot as usize;
-        Some((self.tasks.get(slot)?, self.waiters.get_mut(slot)?))
+        Some((self.tasks.get(slot)?.as_ref()?, self.waiters.get_mut(slot)?))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.tasks.len()
+        self.tasks.len() - self.free.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
+        self.len() == 0
     }
 
     /// The greatest id of a task that was ever here.
@@ -70,7 +81,7 @@ impl TaskTable {
 
     /// Every task, in the order in which they were made.
     pub(crate) fn all(&self) -> Vec<TaskRef> {
-        let mut tasks: Vec<_> = self.tasks.iter().map(|(_, task)| task.clone()).collect();
+        let mut tasks: Vec<_> = self.tasks.iter().flatten().cloned().collect();
         tasks.sort_by_key(|task| task.head().id());
         tasks
     }

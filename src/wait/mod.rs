@@ -18,8 +18,8 @@ pub use self::waitable::{Waitable, Waited};
 use crate::event_loop::{About, LoopState, Run, TimerHandle, current};
 use crate::futures::purpose::EndOfWait;
 use crate::futures::{
-    AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, Told, assert_same_loop,
-    distinct, retain,
+    AnyFuture, AnyRef, Future, Listener, ListenerRef, Listening, Promise, State, Told,
+    assert_same_loop, distinct, retain,
 };
 use crate::observe::EntryKind;
 use crate::tasks::{Payload, Stepper};
@@ -336,7 +336,7 @@ impl<T: 'static> WaitListener<T> {
 }
 
 impl<T: 'static> Listener for WaitListener<T> {
-    fn told(&self, id: u64, _future: &dyn AnyFuture) -> bool {
+    fn told(&self, id: u64, _future: &dyn AnyFuture, _how: State) -> bool {
         self.told.add(id);
         true
     }
