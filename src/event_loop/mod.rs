@@ -203,7 +203,8 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// * [`RunError::Cancelled`] if it ended cancelled;
+    /// * [`RunError::Cancelled`] if it ended cancelled. (Also if it was asked to stop in its last step, and
+    ///   what it returned is an `Err`; give it a task of `create_try_task` where that is to stand.)
     /// * [`RunError::Stopped`] if `stop()` was called first; it stays pending;
     /// * [`RunError::Deadlock`] if, on a virtual clock, it can never be done;
     /// * [`RunError::AlreadyRunning`] if a loop runs on this thread;
@@ -247,6 +248,10 @@ impl EventLoop {
     /// sleep, and is told by [`set_wakeup_hook`](LoopHandle::set_wakeup_hook) when that changes. On
     /// a virtual clock the wait moves the clock instead, by `limit` at most.
     ///
+    /// A result that is set in one turn reaches a callback or an await in the next, and what that does is
+    /// seen one later. A host that does not want to wait a frame of its own for each goes on while there
+    /// is something to do now, as the example does: as often as its frame has time for.
+    ///
     /// *From asyncio:* `loop.stop(); loop.run_forever()`, which never waits.
     ///
     /// # Errors
@@ -261,10 +266,21 @@ impl EventLoop {
     /// use std::time::Duration;
     /// use callsoon::EventLoop;
     ///
+    /// /// What a host does in each frame.
+    /// fn frame(event_loop: &EventLoop) -> Result<usize, callsoon::RunError> {
+    ///     let mut turns = 0;
+    ///     while turns < 100 && event_loop.next_deadline() == Some(Duration::ZERO) {
+    ///         event_loop.run_once(Some(Duration::ZERO))?;
+    ///         turns += 1;
+    ///     }
+    ///     Ok(turns)
+    /// }
+    ///
     /// let event_loop = EventLoop::new();
-    /// event_loop.call_soon(|| println!("first turn"));
-    /// let turn = event_loop.run_once(Some(Duration::ZERO))?;
-    /// assert_eq!(turn.ran, 1);
+    /// let answer = event_loop.create_future();
+    /// answer.add_done_callback(|answer| println!("{}", answer.result().unwrap()));
+    /// event_loop.call_soon(move || answer.set_result(42).unwrap());
+    /// assert_eq!(frame(&event_loop)?, 2); // sets the result, calls the callback
     /// assert_eq!(event_loop.next_deadline(), None);
     /// # Ok::<(), callsoon::RunError>(())
     /// ```

@@ -20,6 +20,10 @@ use crate::futures::OwnedFuture;
 /// arguments, in this call; the gather need not be awaited for them to run. Owners give their results
 /// away; references (`gather(&tasks)`, `gather((&one, &two))`) give clones and stay with the caller.
 ///
+/// A coroutine that becomes a task may outlive this call, and so cannot borrow: not `self` in a method
+/// with `&self` either. One that has `self: Rc<Self>` can be gathered; several that borrow are awaited
+/// together, inside of one task, by the `join!` of the crate `futures`.
+///
 /// An `Err` is a result like any other here: [`try_gather`] ends with the first, [`gather_outcomes`]
 /// waits for all whatever comes.
 ///

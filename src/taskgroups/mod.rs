@@ -117,8 +117,12 @@ impl<E: 'static> TaskGroup<E> {
     ///
     /// When the task around it is cancelled, so are body and children; when all are over, the
     /// cancellation goes on, unless one has failed: then the [`ExceptionGroup`] comes out, and the
-    /// cancellation is raised at the next await. A child that is cancelled by somebody else does not
-    /// abort the group. Dropping it cancels the children and does not wait for them.
+    /// cancellation is raised at the next await. If there is none, for the task returns the group, the task
+    /// has to be one of [`create_try_task`](crate::create_try_task) for that to stand; see
+    /// [`Task`](crate::Task#cancellation).
+    ///
+    /// A child that is cancelled by somebody else does not abort the group. Dropping it cancels the
+    /// children and does not wait for them.
     ///
     /// # Errors
     ///

@@ -66,6 +66,10 @@ use crate::futures::{Future, FutureRef, Outcome, State};
 /// coroutine is dropped at its await and the task is cancelled. A task that awaits nothing of
 /// callsoon's is unwound in the next turn, and one that has not started never runs.
 ///
+/// A request that comes while the last step goes on takes effect at its end: the task is cancelled, and
+/// what the coroutine returned is dropped. In asyncio an exception would stand. An `Err` stands in a task of
+/// [`create_try_task`](crate::create_try_task); any other task does not look into what its coroutine returns.
+///
 /// # Examples
 ///
 /// ```

@@ -13,7 +13,8 @@ use crate::futures::{self, AnyRef, Promise, State};
 /// Waits for `awaitable`, and cancels it if that takes longer than `delay`; `None` is for ever.
 ///
 /// A coroutine runs inside the current task. For a task or a future it is that which is cancelled;
-/// [`shield`](crate::shield) protects it.
+/// [`shield`](crate::shield) protects it. A coroutine that borrows, as of a method with `&self`, is for
+/// [`timeout`](crate::timeout()), which takes any.
 ///
 /// *From asyncio:* `asyncio.wait_for(aw, timeout)`.
 ///
