@@ -72,7 +72,8 @@ impl Waiter {
         joined: u64,
     ) -> Self {
         Self {
-            base: Base::of_one_handle(lp.clone(), site),
+            // It always has its one handle.
+            base: Base::new(lp.clone(), site, 1),
             purpose,
             joined,
             place: Cell::new(joined),
