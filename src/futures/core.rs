@@ -162,20 +162,13 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// That of a future which always has its one handle.
-    #[inline]
-    pub(crate) fn of_one_handle(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
-        let base = Self::new(lp, site);
-        base.handles.set(1);
-        base
-    }
-
+    /// That of a future which begins with so many handles.
     #[inline(always)]
-    fn new(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
+    pub(crate) fn new(lp: Rc<LoopState>, site: &'static Location<'static>, handles: u32) -> Self {
         Self {
             lp,
             site,
-            handles: Cell::new(0),
+            handles: Cell::new(handles),
             observed: Cell::new(false),
             lets_go: Cell::new(false),
             orphaned: Cell::new(false),
@@ -242,7 +235,7 @@ impl<T: 'static> Shared<T> {
     #[inline]
     pub(crate) fn new(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
         Self {
-            base: Base::new(lp, site),
+            base: Base::new(lp, site, 0),
             inner: RefCell::new(Inner::Pending(Callbacks::None)),
         }
     }

@@ -1,8 +1,8 @@
 //! What a promise is made for, so that a snapshot can say what a task waits for.
 //!
 //! A plain promise has no purpose, and no room for one: the purpose is a type, which only the code behind
-//! the promise knows. What cannot be told from the type (a deadline, whose line it is) is kept beside the
-//! state, and written when the promise is made.
+//! the promise knows. What cannot be told from the type (a deadline, which group it is) is kept beside the
+//! state, and written when the promise is made. A waiter in a line, which is no promise, has one, too.
 
 use std::panic::Location;
 

@@ -363,7 +363,16 @@ impl Line {
     /// Takes out the first one. The line is not empty.
     #[inline(always)]
     fn pop_front(&self) {
-        let mut first = self.first.get();
+        let is_long = self.ring.borrow().len() > LONG;
+        if is_long || self.gaps.get() > 0 {
+            return self.pop_front_of_many();
+        }
+        self.first.set(self.first.get() + 1);
+    }
+
+    #[inline(never)]
+    fn pop_front_of_many(&self) {
+        let first = self.first.get();
         let left = {
             let mut ring = self.ring.borrow_mut();
             let index = index(first, &ring);
@@ -372,16 +381,11 @@ impl Line {
                 _ => ring[index].take(),
             }
         };
-        first += 1;
-        if self.gaps.get() > 0 {
-            first = self.skip_gaps(first);
-        }
-        self.first.set(first);
+        self.first.set(self.skip_gaps(first + 1));
         drop(left);
     }
 
     /// The next place that is no gap.
-    #[cold]
     fn skip_gaps(&self, mut place: u64) -> u64 {
         let ring = self.ring.borrow();
         while place != self.end.get() && ring[index(place, &ring)].is_none() {

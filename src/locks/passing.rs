@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::panic::Location;
 use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -118,12 +119,11 @@ impl<G: Gate> Passing<G> {
             return current::pending_while_unwinding(cx);
         };
         let gate = self.gate.as_ref().expect("awaited again after it was over");
-        if gate.enter() {
-            return Poll::Ready(self.gate.take().expect("looked at above"));
+        if !gate.enter() {
+            self.wait(running, cx);
+            return Poll::Pending;
         }
-        let line = gate.line();
-        line.wait(&mut self.waiting, gate.bond(), self.site, running, cx);
-        Poll::Pending
+        Poll::Ready(self.gate.take().expect("looked at above"))
     }
 
     /// Waits for its turn, in line already.
@@ -131,25 +131,23 @@ impl<G: Gate> Passing<G> {
     fn poll_waiting(&mut self, cx: &Context<'_>) -> Poll<G> {
         let gate = self.gate.as_ref().expect("it is not over");
         match gate.line().poll(&mut self.waiting, cx) {
-            Turn::Pending => Poll::Pending,
-            Turn::Come if gate.woken() => Poll::Ready(self.gate.take().expect("looked at above")),
-            turn => {
-                self.wait_no_more(turn, cx);
-                Poll::Pending
+            Turn::Pending => {}
+            // This is going to be dropped.
+            Turn::Cancelled => self.give_up(),
+            Turn::Come if gate.woken() => {
+                return Poll::Ready(self.gate.take().expect("looked at above"));
             }
+            Turn::Come => self.wait(current::polling().unwrap_or(ptr::null()), cx),
         }
+        Poll::Pending
     }
 
-    /// Is cancelled, or has to wait again.
-    #[cold]
-    fn wait_no_more(&mut self, turn: Turn, cx: &Context<'_>) {
-        if turn == Turn::Cancelled {
-            // This is going to be dropped.
-            return self.give_up();
-        }
-        self.join();
-        if let Some(waiter) = &self.waiting {
-            waiter.register(cx);
+    /// Joins the line, at its end, and waits for its turn.
+    #[inline]
+    fn wait(&mut self, running: *const LoopState, cx: &Context<'_>) {
+        if let Some(gate) = &self.gate {
+            let line = gate.line();
+            line.wait(&mut self.waiting, gate.bond(), self.site, running, cx);
         }
     }
 
@@ -167,6 +165,7 @@ impl<G: Gate> Passing<G> {
     }
 
     /// Leaves the line, and has the turn passed on if it was its own.
+    #[cold]
     fn give_up(&mut self) {
         let woken = self.leave();
         if let Some(gate) = &self.gate {

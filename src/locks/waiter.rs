@@ -7,11 +7,12 @@
 //! | cancelled | why | its task's being asked to stop |
 //!
 //! To the task that awaits it, to snapshots and to cancellation it is a future like any other. But it
-//! has one handle, no result, and nobody adds callbacks to it, so it is much less: what a task polls with
-//! its own waker is noted here by the task's name. The rest is in a part that few waiters have.
+//! has one handle, no result, and nobody adds callbacks to it, so it is much less: who is to poll it again
+//! is the task whose step did, as a rule. The rest is in a part that few waiters have.
 
 use std::any::Any;
 use std::cell::Cell;
+use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -71,7 +72,8 @@ impl Waiter {
         joined: u64,
     ) -> Self {
         Self {
-            base: Base::of_one_handle(lp.clone(), site),
+            // It always has its one handle.
+            base: Base::new(lp.clone(), site, 1),
             purpose,
             joined,
             place: Cell::new(joined),
@@ -222,7 +224,8 @@ impl Waiter {
             && let Some((task, id)) = lp.step_awaits(|| self.any())
         {
             self.registration.set(id);
-            self.task.set(Some(task));
+            // There was none: nothing is to be dropped, and the compiler need not look for it.
+            mem::forget(self.task.replace(Some(task)));
         } else {
             self.register_foreign(cx);
         }
