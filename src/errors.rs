@@ -232,6 +232,28 @@ impl PanicError {
         }))
     }
 
+    /// Calls something of a user's for which no loop is there to answer; what it is was created at `site`,
+    /// if that is known. A panic is an error for `log`, and no more.
+    pub(crate) fn logged<R>(
+        what: &str,
+        site: Option<&'static Location<'static>>,
+        user_code: impl FnOnce() -> R,
+    ) -> Option<R> {
+        let report = |payload| {
+            // It may panic as it is dropped.
+            let panic = Self::new(payload, what.to_owned(), site.unwrap_or(Location::caller()));
+            let report = || match site {
+                Some(_) => log::error!(target: "callsoon", "{panic}"),
+                None => log::error!(target: "callsoon", "panic in {what}: {}", panic.message()),
+            };
+            // A logger that panics as well has had its chance.
+            let _ = catch_unwind(AssertUnwindSafe(report));
+        };
+        catch_unwind(AssertUnwindSafe(user_code))
+            .map_err(report)
+            .ok()
+    }
+
     /// Gives what the panic said; if its payload is no text, a remark that says so.
     ///
     /// *From asyncio:* `str(exception)`.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::map::{self, Map};
-use super::shared::guard;
 use super::{Future, ResultError};
 use crate::errors::PanicError;
 
@@ -217,7 +216,7 @@ impl Job {
     pub fn run(mut self) {
         self.0.run();
         // It may have the last handle of the result, whose `Drop` may panic.
-        guard("drop of a result", self.0.site(), || drop(self));
+        PanicError::logged("drop of a result", Some(self.0.site()), || drop(self));
     }
 }
 
@@ -247,13 +246,16 @@ where
     fn run(&mut self) {
         let function = self.function.take().expect("a job is run once");
         if !matches!(self.future.set_running_or_notify_cancel(), Ok(true)) {
-            return guard("drop of a cancelled job", self.site, || drop(function));
+            PanicError::logged("drop of a cancelled job", Some(self.site), || {
+                drop(function)
+            });
+            return;
         }
         match catch_unwind(AssertUnwindSafe(function)) {
             Ok(value) => {
                 let refused = self.future.set_result(value);
                 // Somebody else has completed it, for whatever reason; that stands.
-                guard("drop of a result", self.site, || drop(refused));
+                PanicError::logged("drop of a result", Some(self.site), || drop(refused));
             }
             Err(payload) => {
                 let panic = PanicError::new(payload, "job".to_owned(), self.site);
@@ -271,7 +273,7 @@ impl<F, T: 'static> Drop for JobCell<F, T> {
     fn drop(&mut self) {
         if let Some(function) = self.function.take() {
             self.future.cancel();
-            guard("drop of a job", self.site, || drop(function));
+            PanicError::logged("drop of a job", Some(self.site), || drop(function));
         }
     }
 }

@@ -11,7 +11,7 @@
 //! **Invariant:** no user code runs under the lock: no callback, waker, `Clone` or `Drop`. A result that is
 //! to be looked at is moved out for that time, and whoever else wants it waits.
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::panic::Location;
 use std::task::Waker;
 
 use slab::Slab;
@@ -154,7 +154,7 @@ impl<T: 'static> Shared<T> {
         drop(state);
         self.changed.notify_all();
         for (_, waker) in wakers {
-            guard("waker", Location::caller(), || waker.wake());
+            PanicError::logged("a waker", None, || waker.wake());
         }
         for callback in callbacks {
             callback.run(me);
@@ -271,16 +271,8 @@ impl<T: 'static> Drop for Loan<'_, T> {
 impl<T: 'static> DoneCallback<T> {
     /// Calls it; a panic is reported.
     pub(super) fn run(self, future: &Future<T>) {
-        guard("callback of a concurrent future", self.site, || {
+        PanicError::logged("callback of a concurrent future", Some(self.site), || {
             (self.call)(future);
         });
-    }
-}
-
-/// Calls something of a user's; a panic is reported through `log`, and no more.
-pub(super) fn guard(what: &str, site: &'static Location<'static>, call: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
-        let panic = PanicError::new(payload, what.to_owned(), site);
-        log::error!(target: "callsoon", "{panic}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::Location;
+use std::ptr;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
@@ -67,6 +68,31 @@ pub(crate) fn is_stepping() -> bool {
 /// Whether what is being polled in the step that goes on, in any loop, is going to be dropped.
 pub(crate) fn is_unwinding() -> bool {
     with(|running| running.is_some_and(|running| running.step.is_unwinding()))
+}
+
+/// The loop that runs, for comparing; `None` if what is being polled is going to be dropped.
+#[inline]
+pub(crate) fn polling() -> Option<*const LoopState> {
+    with(|running| match running {
+        Some(running) if running.step.is_unwinding() => None,
+        Some(running) => Some(Rc::as_ptr(running)),
+        None => Some(ptr::null()),
+    })
+}
+
+/// [`is_unwinding`] where what is polled belongs to `lp`: usually it is a step of that loop, but what is done
+/// can be awaited in any.
+#[inline]
+pub(crate) fn is_unwinding_in(lp: &LoopState) -> bool {
+    if lp.step.is_stepping() {
+        return lp.step.is_unwinding();
+    }
+    is_unwinding_elsewhere()
+}
+
+#[cold]
+fn is_unwinding_elsewhere() -> bool {
+    is_unwinding()
 }
 
 /// What is polled while the step unwinds has no effect and stays pending, for it is going to be

@@ -30,9 +30,10 @@ use crate::snapshot::Snapshot;
 ///     other => unreachable!("{other:?}"),
 /// }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DeadlockReport {
     tasks: Rc<[WaitingTask]>,
+    snapshot: Rc<Snapshot>,
 }
 
 /// A task in a [`DeadlockReport`].
@@ -79,6 +80,36 @@ impl DeadlockReport {
         &self.tasks
     }
 
+    /// Gives what the loop was about: also who waits for whom, through which combinator, as a tree.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// Two philosophers, each with one fork:
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop, Lock, RunEnd, gather, yield_now};
+    ///
+    /// async fn dine(first: Lock, second: Lock) {
+    ///     let _first = first.lock().await;
+    ///     yield_now().await;
+    ///     let _second = second.lock().await;
+    /// }
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// event_loop.create_task(async {
+    ///     let (left, right) = (Lock::new(()), Lock::new(()));
+    ///     gather((dine(left.clone(), right.clone()), dine(right, left))).await;
+    /// });
+    /// let RunEnd::Idle(report) = event_loop.run_forever() else { unreachable!() };
+    /// let tree = report.snapshot().to_string();
+    /// assert!(tree.contains("└─ <Gather pending") && tree.matches("<Lock pending").count() == 2);
+    /// ```
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     pub(super) fn of(lp: &Rc<LoopState>) -> Self {
         let snapshot = Snapshot::take(lp);
         let waiting = snapshot.tasks().iter().map(|task| WaitingTask {
@@ -88,6 +119,7 @@ impl DeadlockReport {
         });
         Self {
             tasks: waiting.collect(),
+            snapshot: Rc::new(snapshot),
         }
     }
 }

@@ -270,14 +270,21 @@ impl LoopState {
     }
 
     /// Runs what is ready now, and says how much that was.
-    #[inline]
+    #[inline(always)]
     fn run_ready(self: &Rc<Self>, stepper: &mut Stepper<'_>) -> usize {
-        let mut ready = self.ready.borrow_mut();
-        if let Some(only) = ready.take_only() {
-            drop(ready);
-            self.run_batch(&mut [only].into_iter(), stepper);
-            return 1;
+        let only = self.ready.borrow_mut().take_only();
+        match only {
+            Some(only) => {
+                self.run_batch(&mut [only].into_iter(), stepper);
+                1
+            }
+            None => self.run_all_ready(stepper),
         }
+    }
+
+    #[inline(never)]
+    fn run_all_ready(self: &Rc<Self>, stepper: &mut Stepper<'_>) -> usize {
+        let mut ready = self.ready.borrow_mut();
         let mut batch = ready.take();
         if ready.shuffles() {
             let order = ready.shuffle(&mut batch);
@@ -291,7 +298,7 @@ impl LoopState {
     }
 
     /// Runs each entry, in order.
-    #[inline]
+    #[inline(always)]
     fn run_batch(
         self: &Rc<Self>,
         batch: &mut impl ExactSizeIterator<Item = Ready>,

@@ -44,7 +44,7 @@ impl<T: 'static> Future<T> {
     fn poll_over(&self, cx: &mut Context<'_>) -> Poll<u64> {
         let shared = self.shared();
         let lp = &shared.base.lp;
-        if is_unwinding(lp) {
+        if current::is_unwinding_in(lp) {
             return current::pending_while_unwinding(cx);
         }
         if !shared.is_pending() {
@@ -64,7 +64,7 @@ impl<T: 'static> Future<T> {
     #[track_caller]
     pub(crate) fn poll_moving(&self, cx: &mut Context<'_>) -> Poll<T> {
         let shared = self.shared();
-        if !is_unwinding(&shared.base.lp)
+        if !current::is_unwinding_in(&shared.base.lp)
             && let Some(value) = shared.take_if_ready()
         {
             self.registration.set(0);
@@ -72,17 +72,6 @@ impl<T: 'static> Future<T> {
         }
         let id = ready!(self.poll_over(cx));
         self.unwrap_result(id, self.take_result())
-    }
-
-    /// An await of something whose result tells nothing, and stays where it is.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let id = ready!(self.poll_over(cx));
-        match self.shared().state() {
-            State::Ready => Poll::Ready(()),
-            _ => self.unwrap_result(id, self.take_result()).map(drop),
-        }
     }
 
     /// Turns an outcome into what an await does with it that waited under registration `id`.
@@ -298,16 +287,6 @@ impl<T: 'static> Future<T> {
             ),
         }
     }
-}
-
-/// Whether the step that polls a future of `lp` is being unwound: usually a step of that loop, but
-/// what is done can be awaited in any.
-#[inline]
-fn is_unwinding(lp: &LoopState) -> bool {
-    if lp.step.is_stepping() {
-        return lp.step.is_unwinding();
-    }
-    current::is_unwinding()
 }
 
 fn same_task(a: &Option<TaskRef>, b: &Option<TaskRef>) -> bool {

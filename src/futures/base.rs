@@ -26,7 +26,15 @@ pub(crate) struct Base {
 }
 
 impl Base {
+    /// That of a future which always has its one handle.
     #[inline]
+    pub(crate) fn of_one_handle(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
+        let base = Self::new(lp, site);
+        base.handles.set(1);
+        base
+    }
+
+    #[inline(always)]
     pub(super) fn new(lp: Rc<LoopState>, site: &'static Location<'static>) -> Self {
         Self {
             lp,

@@ -112,7 +112,7 @@ impl Barrier {
                 parties,
                 state: Cell::new(State::Filling),
                 count: Cell::new(0),
-                line: Line::default(),
+                line: Line::new(AwaitedKind::Barrier),
             }),
         }
     }
@@ -311,8 +311,6 @@ impl Drop for Party {
 }
 
 impl Gate for Party {
-    const KIND: AwaitedKind = AwaitedKind::Barrier;
-
     fn bond(&self) -> &Bond {
         &self.barrier.bond
     }

@@ -107,7 +107,7 @@ impl<T> Condition<T> {
             lock,
             shared: Rc::new(Shared {
                 bond: Bond::new("condition"),
-                line: Line::default(),
+                line: Line::new(AwaitedKind::Condition),
             }),
         }
     }
@@ -445,8 +445,6 @@ impl Shared {
 struct Notified(Rc<Shared>);
 
 impl Gate for Notified {
-    const KIND: AwaitedKind = AwaitedKind::Condition;
-
     fn bond(&self) -> &Bond {
         &self.0.bond
     }

@@ -80,7 +80,7 @@ impl Event {
             shared: Rc::new(Shared {
                 bond: Bond::new("event"),
                 is_set: Cell::new(false),
-                line: Line::default(),
+                line: Line::new(AwaitedKind::Event),
             }),
         }
     }
@@ -207,8 +207,6 @@ impl fmt::Debug for Event {
 struct EventGate(Rc<Shared>);
 
 impl Gate for EventGate {
-    const KIND: AwaitedKind = AwaitedKind::Event;
-
     fn bond(&self) -> &Bond {
         &self.0.bond
     }

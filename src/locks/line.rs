@@ -1,7 +1,7 @@
 //! Waiting in line: what all primitives and queues share.
 //!
-//! Whoever has to wait joins a [`Line`] with a promise of its own, and is woken by its completion. As
-//! in asyncio it stays in the line until its task runs again:
+//! Whoever has to wait joins a [`Line`] as a [`Waiter`], and is woken there. As in asyncio it stays in
+//! the line until its task runs again:
 //!
 //! | a waiter is | because | it leaves the line |
 //! | --- | --- | --- |
@@ -9,182 +9,132 @@
 //! | woken | its turn has come | in its task's next step: it gets through, or its await is dropped |
 //! | cancelled | its task was asked to stop | in its task's next step, which raises that |
 //!
-//! [`Passing`] is the await, and the only place where waiters join and leave. However an await ends
-//! other than by getting through, [`Gate::gave_up`] hears of it, and passes the turn on if it was this
-//! waiter's: in the same step in which the `except` and `finally` blocks of asyncio's code run.
-//!
 //! Completed waiters are at no fixed end of the line, but a waiter that is not pending never is again,
 //! and one that is cancelled stays so. Two cursors that only move towards the end therefore find the
 //! first waiter of a kind without looking at any twice.
+//!
+//! Places are numbers that ascend. Waiters lie in a ring, each at its place; who leaves from the middle
+//! leaves a gap, and when the ring is full and has many, the others move up. Who leaves from the front of a
+//! small ring is left where it was, and used again by whoever joins at that point of the ring: waiting
+//! again and again for the same thing allocates nothing.
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
-use std::pin::Pin;
+use std::ptr;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-
-use slab::Slab;
+use std::task::Context;
 
 use super::Bond;
-use crate::event_loop::{About, Lane, LoopState, Run, current};
+use super::waiter::Waiter;
+use crate::event_loop::{LoopState, current, write_over};
 use crate::futures::purpose::InLine;
-use crate::futures::{AnyFuture, Future, FutureRef, Inner, Listener, Promise, State};
-use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
-use crate::tasks::Stepper;
 
-/// In the place of a waiter's place: there is none.
-const NONE: usize = usize::MAX;
+/// The length that a ring begins with.
+const SHORT: usize = 4;
+/// In a longer ring nobody is left to be used again.
+const LONG: usize = 16;
 
 /// Waiters in the order in which they came.
 ///
 /// **Invariant:** nothing is borrowed while a waiter is woken or dropped.
-#[derive(Default)]
 pub(crate) struct Line {
-    list: RefCell<List>,
-    /// How many are in the list: to see quickly that nobody is.
-    len: Cell<usize>,
+    /// What those who wait here wait for.
+    kind: AwaitedKind,
+    /// Its length is a power of two, or zero.
+    ring: RefCell<Vec<Option<Rc<Waiter>>>>,
+    /// The place of the first waiter; the same as `end` if there is none.
+    first: Cell<u64>,
+    /// The place of the next one who joins.
+    end: Cell<u64>,
+    /// How many places from the first to the end are gaps. The first is none.
+    gaps: Cell<u64>,
+    /// No waiter before this place is pending.
+    pending: Cell<u64>,
+    /// All waiters before this place are cancelled.
+    live: Cell<u64>,
 }
 
-/// A linked list, so that a waiter can leave from the middle at no cost.
-struct List {
-    promises: Slab<FutureRef<()>>,
-    /// What else there is of each waiter, at the place of its promise.
-    waiters: Vec<Waiter>,
-    first: usize,
-    last: usize,
-    /// No waiter before this one is pending.
-    pending: usize,
-    /// All waiters before this one are cancelled.
-    live: usize,
-    /// How many have joined so far.
-    joined: u64,
+/// What has come of somebody's waiting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing yet.
+    Pending,
+    /// Its turn has come, and it has left the line.
+    Come,
+    /// It was cancelled, and that is raised.
+    Cancelled,
 }
 
-#[derive(Clone, Copy)]
-struct Waiter {
-    /// The one before it, or `NONE`.
-    before: usize,
-    /// The one after it, or `NONE`.
-    after: usize,
-    /// How many had joined before; tells it from others that have its place later.
-    number: u64,
-}
-
-/// Where a waiter stands in a line.
-#[derive(Clone, Copy)]
-struct Ticket {
-    place: usize,
-    number: u64,
-}
-
-impl Default for List {
-    fn default() -> Self {
-        Self {
-            promises: Slab::new(),
-            waiters: Vec::new(),
-            first: NONE,
-            last: NONE,
-            pending: NONE,
-            live: NONE,
-            joined: 0,
-        }
-    }
-}
-
-impl List {
-    fn push(&mut self, promise: FutureRef<()>) -> Ticket {
-        let number = self.joined;
-        self.joined += 1;
-        let waiter = Waiter {
-            before: self.last,
-            after: NONE,
-            number,
-        };
-        let place = self.promises.insert(promise);
-        match self.waiters.get_mut(place) {
-            Some(free) => *free = waiter,
-            None => self.waiters.push(waiter),
-        }
-        match self.last {
-            NONE => self.first = place,
-            last => self.waiters[last].after = place,
-        }
-        self.last = place;
-        for cursor in [&mut self.pending, &mut self.live] {
-            if *cursor == NONE {
-                *cursor = place;
-            }
-        }
-        Ticket { place, number }
-    }
-
-    /// Takes a waiter out, unless it was taken out before.
-    fn remove(&mut self, ticket: Ticket) -> Option<FutureRef<()>> {
-        let Ticket { place, number } = ticket;
-        let waiter = *self.waiters.get(place)?;
-        if waiter.number != number {
-            return None;
-        }
-        let promise = self.promises.try_remove(place)?;
-        let Waiter { before, after, .. } = waiter;
-        match before {
-            NONE => self.first = after,
-            before => self.waiters[before].after = after,
-        }
-        match after {
-            NONE => self.last = before,
-            after => self.waiters[after].before = before,
-        }
-        for cursor in [&mut self.pending, &mut self.live] {
-            if *cursor == place {
-                *cursor = after;
-            }
-        }
-        Some(promise)
-    }
-
-    /// The first waiter from `cursor` on whose state is `wanted`.
-    fn seek(&self, mut cursor: usize, wanted: impl Fn(State) -> bool) -> usize {
-        while let Some(promise) = self.promises.get(cursor) {
-            if wanted(promise.state()) {
-                break;
-            }
-            cursor = self.waiters[cursor].after;
-        }
-        cursor
-    }
-
-    /// The place of the first waiter that is pending, or `NONE`.
-    fn first_pending(&mut self) -> usize {
-        self.pending = self.seek(self.pending, |state| state == State::Pending);
-        self.pending
-    }
-
-    /// The place of the first waiter that is not cancelled, or `NONE`.
-    fn first_live(&mut self) -> usize {
-        self.live = self.seek(self.live, |state| state != State::Cancelled);
-        self.live
-    }
+/// Where in a ring a place is.
+#[inline]
+fn index(place: u64, ring: &[Option<Rc<Waiter>>]) -> usize {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "only the low bits matter, for the length is a power of two"
+    )]
+    let place = place as usize;
+    place & ring.len().wrapping_sub(1)
 }
 
 impl Line {
+    pub(crate) fn new(kind: AwaitedKind) -> Self {
+        Self {
+            kind,
+            ring: RefCell::default(),
+            first: Cell::new(0),
+            end: Cell::new(0),
+            gaps: Cell::new(0),
+            pending: Cell::new(0),
+            live: Cell::new(0),
+        }
+    }
+
     /// How many wait, with those whose tasks have not run since they were woken or cancelled.
-    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len.get()
+        let len = self.end.get() - self.first.get() - self.gaps.get();
+        usize::try_from(len).expect("they are in memory")
     }
 
     #[inline]
     fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.first.get() == self.end.get()
+    }
+
+    /// Looks at the first waiter who is `wanted`, from `cursor` on, which moves there.
+    #[inline]
+    fn seek<R>(
+        &self,
+        cursor: &Cell<u64>,
+        wanted: impl Fn(&Waiter) -> bool,
+        look: impl FnOnce(&Rc<Waiter>) -> R,
+    ) -> Option<R> {
+        let ring = self.ring.borrow();
+        let mut place = cursor.get().max(self.first.get());
+        let mut found = None;
+        while place != self.end.get() {
+            found = ring[index(place, &ring)].as_ref().filter(|it| wanted(it));
+            if found.is_some() {
+                break;
+            }
+            place += 1;
+        }
+        cursor.set(place);
+        found.map(look)
     }
 
     /// Whether anybody waits who is not cancelled.
     #[inline]
     pub(crate) fn has_live(&self) -> bool {
-        !self.is_empty() && self.list.borrow_mut().first_live() != NONE
+        !self.is_empty() && self.finds_live()
     }
+
+    fn finds_live(&self) -> bool {
+        let is_live = |waiter: &Waiter| !waiter.is_cancelled();
+        self.seek(&self.live, is_live, |_| ()).is_some()
+    }
+
+    // ---- waking
 
     /// Wakes the one in front, unless that is woken or cancelled already.
     #[inline]
@@ -196,11 +146,12 @@ impl Line {
 
     fn wake_who_is_in_front(&self) {
         let front = {
-            let list = self.list.borrow();
-            list.promises.get(list.first).cloned()
+            let ring = self.ring.borrow();
+            let front = ring[index(self.first.get(), &ring)].as_ref();
+            front.filter(|front| front.is_pending()).cloned()
         };
-        if let Some(front) = front.filter(|front| front.state() == State::Pending) {
-            wake(&front);
+        if let Some(front) = front {
+            front.wake();
         }
     }
 
@@ -211,30 +162,18 @@ impl Line {
     }
 
     fn wake_first_pending(&self) -> bool {
-        let next = {
-            let mut list = self.list.borrow_mut();
-            let place = list.first_pending();
-            list.promises.get(place).cloned()
-        };
-        next.inspect(wake).is_some()
+        let next = self.seek(&self.pending, Waiter::is_pending, Rc::clone);
+        next.inspect(|next| next.wake()).is_some()
     }
 
     /// Wakes all that are pending now.
     pub(crate) fn wake_all(&self) {
         // Waking may call wakers of other crates, which may have more join.
-        let joined = self.list.borrow().joined;
-        loop {
-            let next = {
-                let mut list = self.list.borrow_mut();
-                let place = list.first_pending();
-                let next = list.promises.get(place);
-                next.filter(|_| list.waiters[place].number < joined)
-                    .cloned()
-            };
-            match next {
-                Some(next) => wake(&next),
-                None => break,
-            }
+        let joined = self.end.get();
+        while let Some(next) = self.seek(&self.pending, Waiter::is_pending, Rc::clone)
+            && next.joined() < joined
+        {
+            next.wake();
         }
     }
 
@@ -247,288 +186,219 @@ impl Line {
     }
 
     fn release_first_pending(&self) {
-        while let Some(front) = self.take_front() {
-            if front.state() == State::Pending {
-                return wake(&front);
-            }
+        let pending = self.seek(&self.pending, Waiter::is_pending, Rc::clone);
+        while !self.is_empty() && self.first.get() != self.pending.get() {
+            self.pop_front();
         }
-    }
-
-    fn take_front(&self) -> Option<FutureRef<()>> {
-        let front = {
-            let list = self.list.borrow();
-            let place = list.first;
-            let number = list.waiters.get(place)?.number;
-            Ticket { place, number }
-        };
-        self.remove(front)
-    }
-
-    fn push(&self, promise: FutureRef<()>) -> Ticket {
-        self.len.set(self.len() + 1);
-        self.list.borrow_mut().push(promise)
-    }
-
-    /// Takes a waiter out, unless it was taken out before.
-    fn remove(&self, ticket: Ticket) -> Option<FutureRef<()>> {
-        let removed = self.list.borrow_mut().remove(ticket);
-        if removed.is_some() {
-            self.len.set(self.len() - 1);
+        if let Some(pending) = pending {
+            self.pop_front();
+            pending.wake();
         }
-        removed
     }
 
     /// Lets everybody out of the line, and wakes those who are pending.
     pub(crate) fn release_all(&self) {
-        let list = self.list.take();
-        self.len.set(0);
-        // Nobody who joins later may be taken for one of these.
-        self.list.borrow_mut().joined = list.joined;
-        let mut place = list.first;
-        while let Some(promise) = list.promises.get(place) {
-            if promise.state() == State::Pending {
-                wake(promise);
+        let mut waiters = Vec::with_capacity(self.len());
+        for place in self.first.get()..self.end.get() {
+            let mut ring = self.ring.borrow_mut();
+            let index = index(place, &ring);
+            waiters.extend(ring[index].take());
+        }
+        self.first.set(self.end.get());
+        self.gaps.set(0);
+        for waiter in waiters {
+            if waiter.is_pending() {
+                waiter.wake();
             }
-            place = list.waiters[place].after;
-        }
-    }
-}
-
-fn wake(promise: &FutureRef<()>) {
-    promise.shared().finish(promise, || Inner::Ready(()));
-}
-
-/// What one waits in front of: a primitive, as one kind of waiter sees it.
-pub(crate) trait Gate {
-    /// What those who wait here wait for.
-    const KIND: AwaitedKind;
-
-    fn bond(&self) -> &Bond;
-    fn line(&self) -> &Line;
-    /// Gets through without waiting, if that is possible.
-    fn enter(&self) -> bool;
-    /// A waiter's turn has come: gets through; false if it has to wait again, at the end of the line.
-    fn woken(&self) -> bool;
-    /// A waiter has left the line without getting through, though it was its turn if `woken`.
-    fn gave_up(&self, woken: bool);
-}
-
-/// Gets through a gate, after waiting for that if need be.
-pub(crate) struct Passing<G: Gate> {
-    /// `None` when it is over.
-    gate: Option<G>,
-    /// While it waits.
-    waiting: Option<Waiting>,
-    /// Where the wait was asked for.
-    site: &'static Location<'static>,
-}
-
-struct Waiting {
-    future: Future<()>,
-    ticket: Ticket,
-    /// There is one if its turn may be passed on, though it still stands in the line; see
-    /// `Passing::lend`.
-    loan: Option<Rc<Loan>>,
-}
-
-/// What a waiter knows of its [`Lender`].
-#[derive(Default)]
-struct Loan {
-    passed_on: Cell<bool>,
-    /// The task whose step polled last, as a waker names it.
-    step: Cell<Option<u64>>,
-}
-
-/// Passes a turn on that the step did not use which it woke.
-struct Lender<G> {
-    gate: G,
-    loan: Rc<Loan>,
-    site: &'static Location<'static>,
-}
-
-impl<G: Gate> Listener for Lender<G> {
-    fn told(&self, _id: u64, _waiter: &dyn AnyFuture, how: State) -> bool {
-        how != State::Cancelled
-    }
-}
-
-impl<G: Gate> Run for Lender<G> {
-    fn run(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, _stepper: &mut Stepper<'_>) {
-        lp.callback_site.set(Some(self.site));
-        let still_waits = Rc::strong_count(&self.loan) > 1;
-        if still_waits {
-            self.loan.passed_on.set(true);
-            self.gate.gave_up(true);
         }
     }
 
-    fn lane(&self) -> Lane {
-        // Behind that step in any order of the turn.
-        let step = self.loan.step.get();
-        step.map_or_else(|| Lane::of(self), Lane::Task)
-    }
+    // ---- joining
 
-    fn about(&self) -> About {
-        About::at(EntryKind::DoneCallback, self.site)
-    }
-}
-
-impl<G: Gate> Passing<G> {
-    #[inline]
-    #[track_caller]
-    pub(crate) fn new(gate: G) -> Self {
-        Self::at(gate, Location::caller())
-    }
-
-    /// One that was asked for at `site`.
-    pub(crate) fn at(gate: G, site: &'static Location<'static>) -> Self {
-        Self {
-            gate: Some(gate),
-            waiting: None,
-            site,
-        }
-    }
-
-    /// Gives the gate back when it has got through.
-    ///
-    /// # Panics
-    ///
-    /// If it was over before.
-    #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<G> {
-        if current::is_unwinding() {
-            return current::pending_while_unwinding(cx);
-        }
-        let gate = self.gate.as_ref().expect("awaited again after it was over");
-        if self.waiting.is_some() || !gate.enter() {
-            return self.wait(cx);
-        }
-        Poll::Ready(self.gate.take().expect("looked at above"))
-    }
-
-    /// Joins the line without trying to get through first.
+    /// Has somebody join who waits at `site`, and is polled in loop `running`. All that wait in one line
+    /// wait in the same loop.
     ///
     /// # Panics
     ///
     /// If no loop runs, or another one than the primitive is tied to.
-    pub(crate) fn join(&mut self) {
-        if let Some(gate) = &self.gate
-            && self.waiting.is_none()
-        {
-            self.waiting = Some(Waiting::join(gate, self.site));
+    #[inline(never)]
+    pub(super) fn wait(
+        &self,
+        waiting: &mut Option<Rc<Waiter>>,
+        bond: &Bond,
+        site: &'static Location<'static>,
+        running: *const LoopState,
+        cx: &Context<'_>,
+    ) {
+        debug_assert!(waiting.is_none(), "it stands in line once");
+        write_over(waiting, Some(self.join_in(running, bond, site)));
+        if let Some(waiter) = waiting {
+            waiter.register_first(cx);
         }
     }
 
-    /// Joins the line, if that has not happened yet, and waits for its turn.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<G> {
-        let gate = self.gate.as_ref().expect("looked at by the caller");
-        loop {
-            let site = self.site;
-            let waiting = self
-                .waiting
-                .get_or_insert_with(|| Waiting::join(gate, site));
-            if waiting.future.poll_end(cx).is_pending() {
-                if waiting.future.cancelled() {
-                    // The poll has raised that, and this is going to be dropped.
-                    self.give_up();
-                }
-                return Poll::Pending;
-            }
-            waiting.leave(gate);
-            self.waiting = None;
-            if gate.woken() {
-                return Poll::Ready(self.gate.take().expect("looked at by the caller"));
-            }
-        }
+    /// Has somebody join who waits at `site`.
+    ///
+    /// # Panics
+    ///
+    /// If no loop runs, or another one than the primitive is tied to.
+    pub(super) fn join(&self, bond: &Bond, site: &'static Location<'static>) -> Rc<Waiter> {
+        self.join_in(current::polling().unwrap_or(ptr::null()), bond, site)
     }
 
-    /// Leaves the line, and has the turn passed on if it was its own.
-    fn give_up(&mut self) {
-        let woken = self.leave();
-        if let Some(gate) = &self.gate {
-            gate.gave_up(woken);
-        }
-    }
-
-    /// Leaves the line; says whether it was its turn.
-    pub(crate) fn leave(&mut self) -> bool {
-        let (Some(gate), Some(waiting)) = (&self.gate, self.waiting.take()) else {
-            return false;
-        };
-        waiting.leave(gate);
-        let lent = waiting.loan.is_some_and(|loan| loan.passed_on.get());
-        waiting.future.done() && !waiting.future.cancelled() && !lent
-    }
-
-    /// Has its turn passed on if it is not polled in the step that this wakes. For what can be left
-    /// suspended, like a stream of which the next item is not asked for again.
-    pub(crate) fn lend(&mut self)
-    where
-        G: Clone + 'static,
-    {
-        let (Some(gate), Some(waiting)) = (&self.gate, &mut self.waiting) else {
-            return;
-        };
-        let lp = &waiting.future.core().base().lp;
-        let loan = waiting.loan.get_or_insert_with(|| {
-            let loan = Rc::<Loan>::default();
-            let lender = Rc::pin(Lender {
-                gate: gate.clone(),
-                loan: loan.clone(),
-                site: self.site,
-            });
-            // It registers behind the task, so that step is over when this runs.
-            let future = waiting.future.core();
-            future.listen(lp.next_registration(), lender);
-            loan
-        });
-        loan.step.set(lp.step.key());
-    }
-
-    /// Whether it has got through.
-    pub(crate) fn is_over(&self) -> bool {
-        self.gate.is_none()
-    }
-
-    /// What it is doing, for `Debug`.
-    pub(crate) fn state(&self) -> &'static str {
-        match (&self.gate, &self.waiting) {
-            (None, _) => "done",
-            (_, None) => "new",
-            (_, Some(_)) => "waiting",
-        }
-    }
-}
-
-impl<G: Gate> Drop for Passing<G> {
     #[inline]
-    fn drop(&mut self) {
-        if self.waiting.is_some() {
-            self.give_up();
+    fn join_in(
+        &self,
+        running: *const LoopState,
+        bond: &Bond,
+        site: &'static Location<'static>,
+    ) -> Rc<Waiter> {
+        let place = self.end.get();
+        let mut ring = self.ring.borrow_mut();
+        let index = index(place, &ring);
+        // Nobody else has a waiter whose await is over, but perhaps a task, as what it awaited. Of one
+        // that stands in line its await has one; so if the ring is full this finds nothing.
+        if let Some(Some(spare)) = ring.get_mut(index)
+            && let Some(waiter) = Rc::get_mut(spare)
+            && ptr::eq(Rc::as_ptr(waiter.lp()), running)
+        {
+            waiter.renew(site, place);
+            self.end.set(place + 1);
+            return spare.clone();
         }
+        drop(ring);
+        self.join_anew(bond, site)
     }
-}
 
-impl Waiting {
-    fn join<G: Gate>(gate: &G, site: &'static Location<'static>) -> Self {
-        let lp = gate.bond().running_loop();
+    #[inline(never)]
+    fn join_anew(&self, bond: &Bond, site: &'static Location<'static>) -> Rc<Waiter> {
+        let lp = bond.running_loop();
         let purpose = InLine {
-            kind: G::KIND,
-            site: gate.bond().site(),
+            kind: self.kind,
+            site: bond.site(),
         };
-        let promise = Promise::create_for(purpose, &lp, site);
-        let future = Future::new(promise.clone());
-        let ticket = gate.line().push(promise);
-        let loan = None;
-        Self {
-            future,
-            ticket,
-            loan,
+        self.make_room();
+        let place = self.end.get();
+        let waiter = Rc::new(Waiter::new(&lp, purpose, site, place));
+        self.end.set(place + 1);
+        let spare = {
+            let mut ring = self.ring.borrow_mut();
+            let index = index(place, &ring);
+            ring[index].replace(waiter.clone())
+        };
+        drop(spare);
+        waiter
+    }
+
+    /// If the ring is full, has its waiters close up, and makes it larger if there were few gaps.
+    fn make_room(&self) {
+        let mut ring = self.ring.borrow_mut();
+        let (len, end) = (ring.len(), self.end.get());
+        if end - self.first.get() < len as u64 {
+            return;
+        }
+        let waiters = (self.first.get()..end).filter_map(|place| {
+            let index = index(place, &ring);
+            ring[index].take()
+        });
+        let waiters: Vec<_> = waiters.collect();
+        let len = match waiters.len() * 2 > len {
+            true => SHORT.max(len * 2),
+            false => len,
+        };
+        ring.resize_with(SHORT.max(len), || None);
+        let first = end - waiters.len() as u64;
+        for (place, waiter) in (first..).zip(waiters) {
+            waiter.set_place(place);
+            let index = index(place, &ring);
+            ring[index] = Some(waiter);
+        }
+        self.first.set(first);
+        self.gaps.set(0);
+        // They point to other waiters now.
+        self.pending.set(first);
+        self.live.set(first);
+    }
+
+    // ---- leaving
+
+    /// Polls somebody who waits.
+    ///
+    /// # Panics
+    ///
+    /// If it was cancelled, and there is no task to be unwound.
+    #[inline(never)]
+    pub(super) fn poll(&self, waiting: &mut Option<Rc<Waiter>>, cx: &Context<'_>) -> Turn {
+        let Some(waiter) = waiting else {
+            unreachable!("looked at by the caller");
+        };
+        if current::is_unwinding_in(waiter.lp()) {
+            let _: std::task::Poll<()> = current::pending_while_unwinding(cx);
+            return Turn::Pending;
+        }
+        if waiter.is_pending() {
+            waiter.register(cx);
+            return Turn::Pending;
+        }
+        if waiter.is_cancelled() {
+            waiter.raise();
+            return Turn::Cancelled;
+        }
+        self.leave(waiter);
+        waiter.get_through();
+        *waiting = None;
+        Turn::Come
+    }
+
+    /// Takes a waiter out, unless it was taken out before.
+    #[inline(always)]
+    pub(super) fn leave(&self, waiter: &Waiter) {
+        if waiter.place() == self.first.get() {
+            self.pop_front();
+        } else if waiter.place() > self.first.get() {
+            self.leave_gap(waiter.place());
         }
     }
 
-    fn leave(&self, gate: &impl Gate) {
-        // Dropped with nothing borrowed: a waker may go with it.
-        drop(gate.line().remove(self.ticket));
+    /// Takes out the first one. The line is not empty.
+    #[inline(always)]
+    fn pop_front(&self) {
+        let mut first = self.first.get();
+        let left = {
+            let mut ring = self.ring.borrow_mut();
+            let index = index(first, &ring);
+            match ring.len() {
+                0..=LONG => None,
+                _ => ring[index].take(),
+            }
+        };
+        first += 1;
+        if self.gaps.get() > 0 {
+            first = self.skip_gaps(first);
+        }
+        self.first.set(first);
+        drop(left);
+    }
+
+    /// The next place that is no gap.
+    #[cold]
+    fn skip_gaps(&self, mut place: u64) -> u64 {
+        let ring = self.ring.borrow();
+        while place != self.end.get() && ring[index(place, &ring)].is_none() {
+            self.gaps.set(self.gaps.get() - 1);
+            place += 1;
+        }
+        place
+    }
+
+    #[inline(never)]
+    fn leave_gap(&self, place: u64) {
+        let left = {
+            let mut ring = self.ring.borrow_mut();
+            let index = index(place, &ring);
+            ring[index].take()
+        };
+        self.gaps.set(self.gaps.get() + 1);
+        drop(left);
     }
 }

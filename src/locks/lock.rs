@@ -119,7 +119,7 @@ impl<T> Lock<T> {
             shared: Rc::new(Shared {
                 bond: Bond::new("lock"),
                 held: Cell::new(Held::Free),
-                line: Line::default(),
+                line: Line::new(AwaitedKind::Lock),
                 value: Cell::new(Some(Box::new(value))),
             }),
         }
@@ -360,8 +360,6 @@ struct LockGate<T> {
 }
 
 impl<T> Gate for LockGate<T> {
-    const KIND: AwaitedKind = AwaitedKind::Lock;
-
     fn bond(&self) -> &Bond {
         self.lock.bond()
     }

@@ -42,7 +42,9 @@ mod errors;
 mod event;
 mod line;
 mod lock;
+mod passing;
 mod semaphore;
+mod waiter;
 
 pub use self::barrier::{Barrier, BarrierWait};
 pub use self::bounded::BoundedSemaphore;
@@ -53,4 +55,5 @@ pub use self::lock::{Acquire, Lock, LockGuard, Locking};
 pub use self::semaphore::{AcquirePermit, Permit, Permitting, Semaphore};
 
 pub(crate) use self::bond::Bond;
-pub(crate) use self::line::{Gate, Line, Passing};
+pub(crate) use self::line::Line;
+pub(crate) use self::passing::{Gate, Passing};

@@ -93,7 +93,7 @@ impl Semaphore {
                 bond,
                 value: Cell::new(value),
                 bound,
-                line: Line::default(),
+                line: Line::new(AwaitedKind::Semaphore),
             }),
         }
     }
@@ -294,8 +294,6 @@ impl fmt::Debug for Semaphore {
 struct SemaphoreGate(Semaphore);
 
 impl Gate for SemaphoreGate {
-    const KIND: AwaitedKind = AwaitedKind::Semaphore;
-
     fn bond(&self) -> &Bond {
         &self.0.shared.bond
     }

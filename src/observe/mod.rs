@@ -38,23 +38,7 @@ pub use self::watchdog::{Stall, Watchdog};
 pub(crate) use self::pulse::{Heart, Pulse, Shown};
 pub(crate) use self::slow::SlowCallbacks;
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind};
-
-use crate::errors::PanicError;
 use crate::event_loop::LoopState;
-
-/// Calls what belongs to a user; a panic is an error for `log`.
-fn quietly<R>(what: &str, user_code: impl FnOnce() -> R) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(user_code));
-    let report = |payload| {
-        // It may panic as it is dropped.
-        let panic = PanicError::new(payload, what.to_owned(), Location::caller());
-        let report = || log::error!(target: "callsoon", "panic in {what}: {}", panic.message());
-        // A logger that panics as well has had its chance.
-        let _ = catch_unwind(AssertUnwindSafe(report));
-    };
-    result.map_err(report).ok()
-}
 
 /// Has a new loop observed by what the features ask for.
 pub(crate) fn attach_features(lp: &LoopState) {

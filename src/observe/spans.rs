@@ -7,6 +7,7 @@ use std::rc::Rc;
 use tracing::Span;
 use tracing::span::EnteredSpan;
 
+use crate::errors::PanicError;
 use crate::event_loop::{About, LoopState, Observer, Source, TaskMark, Ticket, TimerKey};
 
 /// Makes a span where something is scheduled, so that it is a child of the span that is current there,
@@ -139,5 +140,5 @@ fn keep<K: Eq + std::hash::Hash>(spans: &RefCell<HashMap<K, Span>>, key: K, span
 
 /// Calls a subscriber. Both the loop and what it runs go on if that panics.
 fn quietly<R>(subscriber: impl FnOnce() -> R) -> Option<R> {
-    super::quietly("a subscriber of spans", subscriber)
+    PanicError::logged("a subscriber of spans", None, subscriber)
 }

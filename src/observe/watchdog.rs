@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::EntryKind;
 use super::pulse::{Look, Pulse, Shown, Watch};
-use super::{EntryKind, quietly};
 use crate::LoopHandle;
+use crate::errors::PanicError;
 use crate::event_loop::LoopState;
 
 /// The watching thread looks so many times while a threshold passes.
@@ -338,6 +339,6 @@ impl<H: FnMut(&Stall)> Watcher<H> {
     }
 
     fn tell(&mut self, stall: &Stall) {
-        quietly("a watchdog's handler", || (self.handler)(stall));
+        PanicError::logged("a watchdog's handler", None, || (self.handler)(stall));
     }
 }

@@ -40,9 +40,9 @@ impl<C: Container> Shared<C> {
             len,
             items: RefCell::new(items),
             is_shut_down: Cell::new(false),
-            getters: Line::default(),
-            putters: Line::default(),
-            joiners: Line::default(),
+            getters: Line::new(AwaitedKind::QueueGet),
+            putters: Line::new(AwaitedKind::QueuePut),
+            joiners: Line::new(AwaitedKind::QueueJoin),
         }
     }
 
@@ -245,8 +245,6 @@ impl<C> Clone for Getters<C> {
 }
 
 impl<C: Container> Gate for Getters<C> {
-    const KIND: AwaitedKind = AwaitedKind::QueueGet;
-
     fn bond(&self) -> &Bond {
         &self.0.bond
     }
@@ -276,8 +274,6 @@ impl<C: Container> Gate for Getters<C> {
 pub(super) struct Putters<C>(pub(super) Rc<Shared<C>>);
 
 impl<C: Container> Gate for Putters<C> {
-    const KIND: AwaitedKind = AwaitedKind::QueuePut;
-
     fn bond(&self) -> &Bond {
         &self.0.bond
     }
@@ -307,8 +303,6 @@ impl<C: Container> Gate for Putters<C> {
 pub(super) struct Joiners<C>(pub(super) Rc<Shared<C>>);
 
 impl<C: Container> Gate for Joiners<C> {
-    const KIND: AwaitedKind = AwaitedKind::QueueJoin;
-
     fn bond(&self) -> &Bond {
         &self.0.bond
     }

@@ -243,6 +243,20 @@ impl TaskHead {
         }
     }
 
+    /// Whether this step has polled nothing yet that it has to wait for.
+    #[inline]
+    pub(super) fn awaits_nothing(&self) -> bool {
+        !self.has(AWAITS | AWAITS_MORE)
+    }
+
+    /// What [`awaits`](Self::awaits) does of the first thing, polled outside all scopes for the first time.
+    #[inline]
+    pub(super) fn awaits_first(&self, first: &mut Option<FirstWaiter>, id: u64, future: AnyRef) {
+        self.set(FRESH | AWAITS);
+        debug_assert!(first.is_none(), "the step began with none");
+        write_over(first, Some(FirstWaiter { id, future }));
+    }
+
     /// Whether this step polled this handle before. (A `select!` in a loop polls its losers each
     /// time round, and may go round many times in one step.)
     fn awaits_already(&self, lp: &LoopState, id: u64) -> bool {

@@ -11,6 +11,7 @@ use super::waker::StepWaker;
 use super::{MainCoroutine, NoMain, TaskHead, TaskRef};
 use crate::cancellation::{CancelledError, ScopeId};
 use crate::event_loop::LoopState;
+use crate::futures::AnyRef;
 
 /// Part of a [`LoopState`].
 pub(crate) struct StepState {
@@ -305,7 +306,7 @@ impl LoopState {
     }
 
     /// Queues a step of a task; gives the task back if one is queued already or the task is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn schedule_step(&self, task: TaskRef) -> Option<TaskRef> {
         let head = task.head();
         if head.has(QUEUED | DONE) || self.is_closed() {
@@ -321,6 +322,30 @@ impl LoopState {
         if let Some(task) = self.task(key) {
             self.schedule_step(task);
         }
+    }
+
+    /// The step that is going on polls something for the first time, with its own waker. Gives the task
+    /// and the id of the registration.
+    #[inline(always)]
+    pub(crate) fn step_awaits(&self, future: impl FnOnce() -> AnyRef) -> Option<(TaskRef, u64)> {
+        let mut tasks = self.tasks.borrow_mut();
+        let (task, first) = tasks.with_waiter(slot_of(self.step.task.get()))?;
+        let head = task.head();
+        if self.step.scope() == ScopeId::TASK && head.awaits_nothing() {
+            let id = self.next_registration();
+            head.awaits_first(first, id, future());
+            return Some((task.clone(), id));
+        }
+        let task = task.clone();
+        drop(tasks);
+        let id = self.next_registration();
+        self.awaits_further(&task, id, future());
+        Some((task, id))
+    }
+
+    #[cold]
+    fn awaits_further(&self, task: &TaskRef, id: u64, future: AnyRef) {
+        task.head().awaits(self, id, future, true);
     }
 
     /// Something that the step awaits, under registration `id` if it had to wait, was cancelled: the

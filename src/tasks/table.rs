@@ -56,6 +56,16 @@ impl TaskTable {
         &mut self.waiters[slot as usize]
     }
 
+    /// A task, and the place for the first thing that it awaits.
+    #[inline]
+    pub(super) fn with_waiter(
+        &mut self,
+        slot: u32,
+    ) -> Option<(&TaskRef, &mut Option<FirstWaiter>)> {
+        let slot = slot as usize;
+        Some((self.tasks.get(slot)?.as_ref()?, self.waiters.get_mut(slot)?))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.tasks.len() - self.free.len()
     }

@@ -444,6 +444,25 @@ fn debug_mode_reports_slow_steps_with_the_tasks_name() {
     );
 }
 
+/// D3: what runs inside of something else is part of that: only the latter is an entry of the queue.
+#[test]
+fn debug_mode_counts_an_eager_step_to_what_it_is_inside_of() {
+    let event_loop = virtual_loop();
+    event_loop.set_debug(true);
+    let (handle, work) = (event_loop.handle(), take(&event_loop, ms(150)));
+    let outer = event_loop.call_soon(move || {
+        handle.task(async { work() }).eager_start().spawn();
+    });
+    let records = records_of(|| turn(&event_loop));
+    assert_eq!(
+        records,
+        [format!(
+            "WARN callsoon: callback created at {} took 150ms",
+            outer.created_at()
+        )]
+    );
+}
+
 /// D3: timers, done-callbacks, posted callbacks, and callbacks that panic are measured, too.
 #[test]
 fn debug_mode_measures_all_kinds_of_callbacks() {

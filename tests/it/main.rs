@@ -52,4 +52,5 @@ mod untyped;
 mod wait;
 mod wait_for;
 mod waiting;
+mod wakeups;
 mod watchdog;

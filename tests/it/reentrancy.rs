@@ -609,6 +609,51 @@ fn wakers_that_use_what_was_waited_for() {
     );
 }
 
+/// K6: a waker, in the middle of an event's waking everybody, has so many begin to wait and leave again that
+/// the line has to close up. Those who came before are woken, those who came since are not.
+#[test]
+fn who_joins_while_others_are_woken_is_not_woken_with_them() {
+    let event_loop = virtual_loop();
+    let wait_with = |event: &Event, waker: &Waker| {
+        let mut waiting = event.wait().boxed_local();
+        let polled = waiting.as_mut().poll(&mut Context::from_waker(waker));
+        assert!(polled.is_pending());
+        waiting
+    };
+    let is_woken = |waiting: &mut LocalBoxFuture<'static, ()>| {
+        let noop = &mut Context::from_waker(Waker::noop());
+        waiting.as_mut().poll(noop).is_ready()
+    };
+    let done = event_loop.run_until_complete(async move {
+        let (event, late) = (Event::new(), Rc::new(RefCell::new(Vec::new())));
+        let (meddling, joining) = (event.clone(), late.clone());
+        let meddler = local_waker(move || {
+            meddling.clear();
+            for number in 0..100 {
+                let waiting = wait_with(&meddling, Waker::noop());
+                if number % 10 == 0 {
+                    joining.borrow_mut().push(waiting);
+                }
+            }
+        });
+        let mut early = Vec::new();
+        for number in 0..12 {
+            match number {
+                0 => early.push(wait_with(&event, &meddler)),
+                _ if number % 4 == 0 => early.push(wait_with(&event, Waker::noop())),
+                _ => drop(wait_with(&event, Waker::noop())),
+            }
+        }
+        event.set();
+        assert!(early.iter_mut().all(is_woken));
+        assert_eq!(late.borrow().len(), 10);
+        assert!(!late.borrow_mut().iter_mut().any(is_woken));
+        event.set();
+        assert!(late.borrow_mut().iter_mut().all(is_woken));
+    });
+    done.unwrap();
+}
+
 /// Three wait. The first one's waker drops the second, begins another wait and drops it, and makes way again.
 fn meddle(
     wait: impl Fn() -> LocalBoxFuture<'static, ()> + Clone + 'static,

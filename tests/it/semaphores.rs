@@ -1,5 +1,8 @@
 //! `Semaphore` and `BoundedSemaphore`: where each permit goes, and that none is lost.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use callsoon::{BoundedSemaphore, EventLoop, Semaphore, Task, yield_now};
 
 use crate::support::{Log, Scene, panic_message, settle, stop_at_every_point, turn, virtual_loop};
@@ -157,6 +160,45 @@ fn scene(event_loop: &EventLoop, victim: impl AsyncFnOnce(Semaphore) + 'static) 
         assert!(events.contains(&"last in".to_owned()), "{events:?}");
         assert!(has(&semaphore, 2), "{semaphore:?}");
     })
+}
+
+/// K7, K8: whoever leaves a long line, wherever it stands, changes nothing for the order of those who stay.
+#[test]
+fn many_who_leave_a_long_line_leave_the_others_in_order() {
+    for one_stays_in in [1, 2, 3, 7] {
+        let event_loop = virtual_loop();
+        let (semaphore, passed) = (Semaphore::new(0), Rc::new(RefCell::new(Vec::new())));
+        let (mut joined, mut staying) = (0, Vec::new());
+        for round in 0..40 {
+            let tasks = [(); 10].map(|()| {
+                let (acquiring, passed, number) = (semaphore.acquire(), passed.clone(), joined);
+                joined += 1;
+                let task = event_loop.create_task(async move {
+                    acquiring.await;
+                    passed.borrow_mut().push(number);
+                });
+                (number, task)
+            });
+            turn(&event_loop);
+            for (number, task) in tasks {
+                match number % one_stays_in {
+                    0 => staying.push(number),
+                    _ => assert!(task.cancel()),
+                }
+            }
+            if round % 2 == 0 {
+                semaphore.release();
+            }
+            settle(&event_loop);
+            assert_eq!(passed.borrow().len(), round / 2 + 1);
+        }
+        while passed.borrow().len() < staying.len() {
+            semaphore.release();
+            settle(&event_loop);
+        }
+        assert_eq!(*passed.borrow(), staying);
+        assert!(has(&semaphore, 0));
+    }
 }
 
 /// K8: `permit` is stopped while it waits, when it was given one, and with one in its hands.
