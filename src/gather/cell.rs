@@ -175,6 +175,8 @@ where
     C: Children,
     G: Gathering<C>,
 {
+    // What it panics with is to have the caller's place; `make` does not know that.
+    event_loop.lp.accepts();
     let cell = GatherCell::<C, G>::create(event_loop.lp.clone(), count);
     let future = OwnedFuture::new(Future::new(cell.clone()));
     let site = cell.shared.base.site;
