@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use callsoon::{
     Barrier, CancelledError, Clock, Condition, Event, EventLoop, Lock, Queue, Semaphore,
-    catch_cancel, sleep, task_group, timeout,
+    catch_cancel, sleep, task_group, timeout, yield_now,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -309,4 +309,27 @@ fn a_line_with_many_comings_and_goings_keeps_memory_flat() {
         round();
     }
     assert_flat(before, alive());
+}
+
+/// A group that is there for long keeps nothing of its tasks that are over.
+#[test]
+fn tasks_that_come_and_go_in_one_group_keep_memory_flat() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let churn = |rounds: u64| {
+        let peak = event_loop.run_until_complete(task_group(async move |group| {
+            let mut peak = 0;
+            for n in 0..rounds {
+                drop(group.create_task(async {}));
+                yield_now().await;
+                if n % 1024 == 0 {
+                    peak = peak.max(alive());
+                }
+            }
+            peak
+        }));
+        peak.unwrap()
+    };
+    let before = churn(10_000);
+    assert_flat(before, churn(MILLION / 10));
 }

@@ -295,6 +295,15 @@ impl<T: 'static> Awaited<T> {
         }
     }
 
+    /// The task, if it was made for this, and its result is what is awaited.
+    #[inline]
+    pub(crate) fn as_fresh(&self) -> Option<&Future<T>> {
+        match &self.0 {
+            Source::Fresh(task) => Some(task),
+            _ => None,
+        }
+    }
+
     /// How to tell whether a result that nobody looked at has to be reported.
     pub(crate) fn failure(&self) -> Failure<T> {
         match &self.0 {

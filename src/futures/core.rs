@@ -12,8 +12,7 @@
 //! loop, by tasks that wait, and by cancellation.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
-use std::fmt;
+use std::cell::RefCell;
 use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
@@ -23,7 +22,7 @@ use super::callbacks::{Action, CallbackList, Callbacks, DoneCallback, ForeignWai
 use super::flat_drop::flat_drop;
 use super::handle::AwaitDone;
 use super::purpose::Nature;
-use super::{CallbackId, Future, ListenerRef, Members};
+use super::{Base, CallbackId, Future, ListenerRef, Members, State};
 use crate::cancellation::CancelledError;
 use crate::errors::{InvalidStateError, PanicError, Refused, ResultError};
 use crate::event_loop::{ExceptionContext, LoopState, write_over};
@@ -144,77 +143,6 @@ pub(crate) trait FutureCore<T>: AnyFuture {
 /// Describes a result if it is a failure.
 pub(crate) type Failure<T> = fn(T) -> Option<ExceptionContext>;
 
-/// What every future has.
-pub(crate) struct Base {
-    pub(crate) lp: Rc<LoopState>,
-    /// Where it was created.
-    pub(crate) site: &'static Location<'static>,
-    /// How many handles there are: a clone that would be followed by a drop is a move.
-    pub(super) handles: Cell<u32>,
-    /// Somebody has looked at the outcome, so it need not be reported.
-    pub(crate) observed: Cell<bool>,
-    /// It wants to hear when its last handle goes: it is completed by others, which refer to it.
-    pub(crate) lets_go: Cell<bool>,
-    /// No handle is left, and the loop keeps it for the sake of its done-callbacks.
-    pub(crate) orphaned: Cell<bool>,
-    /// Nobody minds if it is pending when its loop is closed.
-    pub(crate) expendable: Cell<bool>,
-}
-
-impl Base {
-    /// That of a future which begins with so many handles.
-    #[inline(always)]
-    pub(crate) fn new(lp: Rc<LoopState>, site: &'static Location<'static>, handles: u32) -> Self {
-        Self {
-            lp,
-            site,
-            handles: Cell::new(handles),
-            observed: Cell::new(false),
-            lets_go: Cell::new(false),
-            orphaned: Cell::new(false),
-            expendable: Cell::new(false),
-        }
-    }
-
-    /// Counts one handle more.
-    #[inline]
-    pub(super) fn count_handle(&self) {
-        self.handles.set(self.handles.get() + 1);
-    }
-
-    /// Whether somebody else has a handle.
-    pub(crate) fn has_handles(&self) -> bool {
-        self.handles.get() > 0
-    }
-}
-
-/// asyncio's three states, and two that Rust adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    Pending,
-    Ready,
-    Cancelled,
-    Panicked,
-    Taken,
-}
-
-impl State {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Ready | Self::Taken => "finished",
-            Self::Cancelled => "cancelled",
-            Self::Panicked => "panicked",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// The state and what belongs to it; see the module's table.
 pub(crate) enum Inner<T> {
     Pending(Callbacks<T>),
@@ -249,16 +177,10 @@ impl<T: 'static> Shared<T> {
         listener: ListenerRef,
     ) -> Self {
         let tell = Callbacks::One(Action::Tell(Key::new(id), listener));
+        let base = Base::new(lp, site, 0);
+        base.expendable.set(true);
         Self {
-            base: Base {
-                lp,
-                site,
-                handles: Cell::new(0),
-                observed: Cell::new(false),
-                lets_go: Cell::new(false),
-                orphaned: Cell::new(false),
-                expendable: Cell::new(true),
-            },
+            base,
             inner: RefCell::new(Inner::Pending(tell)),
         }
     }
@@ -507,13 +429,19 @@ impl<T: 'static> Shared<T> {
     #[track_caller]
     fn call_when_done(&self, me: &FutureRef<T>, callback: Pin<Rc<dyn DoneCallback<T>>>) -> u64 {
         let id = self.base.lp.next_registration();
-        let action = || Action::Call(Key::new(id), callback);
-        if let Err(action) = self.register(action)
-            && self.base.lp.accepts()
-        {
-            self.fire(me, action());
+        if let Err(action) = self.register(|| Action::Call(Key::new(id), callback)) {
+            self.fire_now(me, action());
         }
         id
+    }
+
+    /// Does what was to be registered: the future is done.
+    #[inline(never)]
+    #[track_caller]
+    fn fire_now(&self, me: &FutureRef<T>, action: Action<T>) {
+        if self.base.lp.accepts() {
+            self.fire(me, action);
+        }
     }
 
     /// Registers a listener, or tells and queues it if the future is done.
@@ -621,24 +549,6 @@ impl<T> Inner<T> {
             Self::Ready(_) | Self::Taken => ResultError::Taken,
         }
     }
-}
-
-/// Whether two references are to the same future.
-pub(crate) fn same(a: &(impl AnyFuture + ?Sized), b: &(impl AnyFuture + ?Sized)) -> bool {
-    std::ptr::eq(a.base(), b.base())
-}
-
-/// # Panics
-///
-/// If two futures that are to be awaited together are of different loops.
-#[track_caller]
-pub(crate) fn assert_same_loop(one: &dyn AnyFuture, other: &dyn AnyFuture) {
-    assert!(
-        Rc::ptr_eq(&one.base().lp, &other.base().lp),
-        "future created at {} belongs to another event loop than the one created at {}, with which it is awaited",
-        other.base().site,
-        one.base().site
-    );
 }
 
 /// See [`AnyFuture::downcast`].

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::ptr;
 use std::rc::Rc;
 
-use super::{AnyFuture, AnyRef, State};
+use super::{AnyFuture, AnyRef, Future, FutureRef, State};
 use crate::event_loop::{LoopState, Run};
 
 pub(crate) type ListenerRef = Pin<Rc<dyn Listener>>;
@@ -130,6 +130,33 @@ impl Drop for Listening {
                 future.remove_callback(id);
             }
         }
+    }
+}
+
+/// A handle may stand for a registration of a listener, which goes with it.
+impl<T: 'static> Future<T> {
+    /// The handle of a child, with which whoever listens to it is registered under `id`.
+    #[inline]
+    pub(crate) fn listened(core: FutureRef<T>, id: u64) -> Self {
+        core.base().count_handle();
+        Self {
+            core,
+            registration: Cell::new(id),
+        }
+    }
+
+    /// Has `listener` told when it is done, as long as this handle is there.
+    pub(crate) fn listen(&self, id: u64, listener: ListenerRef) {
+        if self.registration.get() != 0 {
+            self.withdraw();
+        }
+        self.registration.set(id);
+        self.core.listen(id, listener);
+    }
+
+    /// Lets a registration outlive this handle.
+    pub(crate) fn keep_listening(&self) {
+        self.registration.set(0);
     }
 }
 

@@ -6,6 +6,7 @@
 //! `asyncio.Future`, with the type of the result.
 
 mod awaiting;
+mod base;
 mod callbacks;
 mod core;
 mod describe;
@@ -21,9 +22,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::Location;
 
+pub(crate) use self::base::{Base, State, assert_same_loop, same};
 pub(crate) use self::core::{
-    AnyFuture, AnyRef, Base, Failure, FutureCore, FutureRef, Inner, Shared, State, as_shared,
-    assert_same_loop, downcast, same,
+    AnyFuture, AnyRef, Failure, FutureCore, FutureRef, Inner, Shared, as_shared, downcast,
 };
 pub use self::handle::FutureHandle;
 pub use self::outcome::Outcome;
@@ -118,16 +119,6 @@ impl<T: 'static> Future<T> {
     }
 
     /// A handle that is counted already.
-    /// The handle of a child, with which whoever listens to it is registered under `id`.
-    #[inline]
-    pub(crate) fn listened(core: FutureRef<T>, id: u64) -> Self {
-        core.base().count_handle();
-        Self {
-            core,
-            registration: Cell::new(id),
-        }
-    }
-
     #[inline]
     fn counted(core: FutureRef<T>) -> Self {
         Self {
@@ -146,20 +137,6 @@ impl<T: 'static> Future<T> {
 
     pub(crate) fn any(&self) -> AnyRef {
         self.core.clone()
-    }
-
-    /// Has `listener` told when it is done, as long as this handle is there.
-    pub(crate) fn listen(&self, id: u64, listener: ListenerRef) {
-        if self.registration.get() != 0 {
-            self.withdraw();
-        }
-        self.registration.set(id);
-        self.core.listen(id, listener);
-    }
-
-    /// Lets a registration outlive this handle.
-    pub(crate) fn keep_listening(&self) {
-        self.registration.set(0);
     }
 
     /// Says whether it is over: completed, cancelled, or ended by a panic.

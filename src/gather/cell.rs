@@ -136,10 +136,8 @@ where
     children: RefCell<Option<C>>,
     /// The children that are done, and for which an entry is queued.
     told: Told,
-    /// How many children have not been looked at; none before it begins.
+    /// How many children have not been looked at.
     left: Cell<usize>,
-    /// A child was done before it began.
-    early: Cell<bool>,
     /// A child has ended without a result.
     failed: Cell<bool>,
     /// The latest cancellation that was passed on to the children.
@@ -162,11 +160,11 @@ where
     let lp = first_loop(&children).unwrap_or_else(|| event_loop.lp.clone());
     let cell = GatherCell::<C, G>::create(lp, children.len());
     let future = OwnedFuture::new(Future::new(cell.clone()));
-    cell.begin(children, false);
+    cell.begin(children);
     future
 }
 
-/// Makes a gather of `count` children, which `make` makes in a nursery.
+/// Makes a gather of `count` coroutines, which `make` makes tasks of in a nursery.
 #[track_caller]
 pub(super) fn start_making<G, C>(
     event_loop: &LoopHandle,
@@ -177,11 +175,15 @@ where
     C: Children,
     G: Gathering<C>,
 {
+    // What it panics with is to have the caller's place; `make` does not know that.
+    event_loop.lp.accepts();
     let cell = GatherCell::<C, G>::create(event_loop.lp.clone(), count);
     let future = OwnedFuture::new(Future::new(cell.clone()));
     let site = cell.shared.base.site;
     let nursery = Nursery::new(event_loop, site, cell.clone(), cell.told.id(0));
-    cell.begin(make(&nursery), true);
+    // A loop that is running makes no step meanwhile.
+    let children = make(&nursery);
+    *cell.children.borrow_mut() = Some(children);
     future
 }
 
@@ -210,8 +212,7 @@ where
             told: Told::new(&lp, count),
             shared: Shared::new(lp, Location::caller()),
             children: RefCell::new(None),
-            left: Cell::new(0),
-            early: Cell::new(false),
+            left: Cell::new(count),
             failed: Cell::new(false),
             requested: Cell::new(None),
             takers: Takers::default(),
@@ -222,23 +223,19 @@ where
         cell
     }
 
-    /// Registers with the children, unless it `is_registered`, and looks at those that are done already.
-    fn begin(self: &Pin<Rc<Self>>, children: C, is_registered: bool) {
-        self.left.set(children.len());
+    /// Registers with the children, and looks at those that are done already.
+    fn begin(self: &Pin<Rc<Self>>, children: C) {
         let mut done = Vec::new();
-        if !is_registered || self.early.get() {
-            for (place, child) in all(&children) {
-                let future = child.future();
-                if child.is_fresh() {
-                    future.base().expendable.set(true);
-                }
-                match future.state() {
-                    State::Pending if is_registered => {}
-                    State::Pending => child.listen(self.told.id(place), self.clone()),
-                    how => {
-                        self.failed.set(self.failed.get() || is_failure(how));
-                        done.push(place);
-                    }
+        for (place, child) in all(&children) {
+            let future = child.future();
+            if child.is_fresh() {
+                future.base().expendable.set(true);
+            }
+            match future.state() {
+                State::Pending => child.listen(self.told.id(place), self.clone()),
+                how => {
+                    self.failed.set(self.failed.get() || is_failure(how));
+                    done.push(place);
                 }
             }
         }
@@ -264,6 +261,7 @@ where
     }
 
     /// Looks whether the end of a child ends the gather.
+    #[inline(never)]
     fn look_closely(self: &Pin<Rc<Self>>, index: usize) {
         let Some(mut children) = self.children.take() else {
             // It is over, or nobody wants it any more.
@@ -371,11 +369,6 @@ where
     fn told(&self, id: u64, child: &dyn AnyFuture, how: State) -> bool {
         if !self.shared.is_pending() {
             looked_at(child);
-            return false;
-        }
-        if self.left.get() == 0 {
-            // It will see for itself. (Whoever is told of a new task may have the loop run.)
-            self.early.set(true);
             return false;
         }
         if is_failure(how) {

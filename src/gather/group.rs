@@ -250,7 +250,32 @@ impl<T: 'static> Children for List<T> {
     }
 
     fn outputs(self) -> Result<Vec<T>, ResultError> {
-        self.0.into_iter().map(Awaited::get).collect()
+        let mut children = self.0;
+        if !children.iter().all(|child| child.as_fresh().is_some()) {
+            return children.into_iter().map(Awaited::get).collect();
+        }
+        let mut outputs = Vec::with_capacity(children.len());
+        let mut tasks = children.iter().filter_map(Awaited::as_fresh);
+        let failed = tasks.find_map(|task| {
+            task.keep_listening();
+            task.shared()
+                .take_result()
+                .map(|output| outputs.push(output))
+                .err()
+        });
+        match failed {
+            None => {
+                // Nothing of a user's is left in them. The memory that was used last is freed fastest.
+                for left in (0..children.len()).rev() {
+                    children.truncate(left);
+                }
+                Ok(outputs)
+            }
+            Some(error) => {
+                drop(children);
+                Err(error)
+            }
+        }
     }
 
     fn outcomes(self) -> Result<Self::Outcomes, ResultError> {

@@ -1,5 +1,6 @@
 //! [`Children`]: the tasks of a group.
 
+use crate::event_loop::write_over;
 use crate::tasks::TaskRef;
 
 /// The tasks of a group that are not over, or whose end the group has not heard of yet. Each has a place
@@ -16,13 +17,14 @@ pub(super) struct Children {
 
 impl Children {
     /// Takes a task in, and gives its place.
+    #[inline]
     pub(super) fn insert(&mut self, task: TaskRef) -> usize {
         self.count += 1;
         if self.tasks.len() == self.tasks.capacity() && self.count <= self.tasks.len() / 2 {
             self.look_for_free();
         }
         if let Some(place) = self.free.pop() {
-            self.tasks[place] = Some(task);
+            write_over(&mut self.tasks[place], Some(task));
             return place;
         }
         self.tasks.push(Some(task));

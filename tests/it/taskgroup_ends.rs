@@ -422,6 +422,31 @@ fn deep_tree_of_groups_is_cancelled_from_the_top() {
     assert_eq!((drops.count(), event_loop.all_tasks().len()), (1_001, 0));
 }
 
+/// A group whose tasks come and go for long finds those that are left when it is aborted, in the order in
+/// which they were made.
+#[test]
+fn group_that_has_had_many_tasks_cancels_those_that_are_left() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    let events = log.clone();
+    let result: Result<Result<(), Failed>, _> =
+        event_loop.run_until_complete(TaskGroup::run(async move |group| {
+            for n in 0..100 {
+                let events = events.clone();
+                group.create_task(async move {
+                    if n % 20 == 0 {
+                        let _guard = OnDrop::new(move || events.push(n));
+                        pending::<()>().await;
+                    }
+                });
+                yield_now().await;
+            }
+            group.create_try_task(fails("no"));
+            Ok(())
+        }));
+    assert_eq!(result.unwrap().unwrap_err().errors(), ["no"]);
+    log.expect(&["0", "20", "40", "60", "80"]);
+}
+
 /// The current task of a child is the child, and the group does not show in it.
 #[test]
 fn children_are_tasks_of_their_own() {
