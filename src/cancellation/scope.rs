@@ -403,6 +403,18 @@ impl ScopeSlot {
         self.scope()
     }
 
+    /// The same, and says whether it is open then.
+    #[inline]
+    pub(crate) fn open_in_task(&mut self) -> bool {
+        self.open_here().is_some()
+    }
+
+    /// The loop it is open in.
+    #[inline]
+    pub(crate) fn event_loop(&self) -> Option<&LoopState> {
+        self.open.as_ref().map(|open| &*open.lp)
+    }
+
     /// The scope, if it is open.
     pub(crate) fn scope(&self) -> Option<ScopeRef> {
         let open = self.open.as_ref()?;
