@@ -18,6 +18,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::iter;
 use std::mem;
 use std::rc::Rc;
 
@@ -177,7 +178,7 @@ impl TaskHead {
     }
 
     /// Uses what few tasks have. `use_it` calls no user code.
-    #[inline]
+    #[inline(always)]
     pub(super) fn rare<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> R {
         let mut rare = match self.rare.take() {
             Some(rare) => rare,
@@ -189,7 +190,7 @@ impl TaskHead {
     }
 
     /// The same if the task has any of it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn rare_if_any<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> Option<R> {
         let mut rare = self.rare.take()?;
         let result = use_it(&mut rare);
@@ -251,11 +252,19 @@ impl TaskHead {
             debug_assert!(first.is_none(), "the step began with none");
             write_over(first, Some(FirstWaiter { id, future }));
         } else if fresh || !self.awaits_already(lp, id) {
-            self.set(AWAITS_MORE);
-            lp.step.note_more();
-            let scope = lp.step.scope();
-            self.rare(|rare| rare.more.push(Waiter { id, future, scope }));
+            self.awaits_more(lp, id, future);
         }
+    }
+
+    /// The same of what does not lie in the table.
+    #[inline(never)]
+    fn awaits_more(&self, lp: &LoopState, id: u64, future: AnyRef) {
+        self.set(AWAITS_MORE);
+        lp.step.note_more();
+        let scope = lp.step.scope();
+        // Made in its place, and not first elsewhere.
+        let waiter = iter::once_with(|| Waiter { id, future, scope });
+        self.rare(|rare| rare.more.extend(waiter));
     }
 
     /// Whether this step polled this handle before. (A `select!` in a loop polls its losers each
@@ -397,6 +406,17 @@ impl TaskHead {
 
     /// The same for what is in the rare part.
     fn forget_more_awaits(&self, lp: &Rc<LoopState>) {
+        // As a rule it is one, in a scope.
+        let only = self.rare(|rare| match rare.more.len() {
+            1 => rare.more.pop(),
+            _ => None,
+        });
+        if let Some(only) = only {
+            if !only.future.base().has_handles() {
+                lp.drop_user(only);
+            }
+            return;
+        }
         let mut ended = self.rare(|rare| mem::take(&mut rare.more));
         if ended.iter().any(|last| !last.future.base().has_handles()) {
             return lp.drop_user(ended);
