@@ -1,7 +1,7 @@
 //! Scopes: where in a task a cancellation is caught.
 //!
 //! The scopes of a task form a tree; what is around a scope is its parent, and the task itself is
-//! around them all. A scope knows its parent only: the task has the list of those that are open
+//! around them all. A scope knows its parent only: the loop has those that are open, task by task
 //! (`tasks::OpenScopes`).
 //!
 //! | state | means | comes by | goes by |
@@ -19,14 +19,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::CancelledError;
-use crate::event_loop::{LoopState, current};
+use crate::event_loop::{LoopState, current, write_over};
 use crate::tasks::TaskRef;
 
 /// In the place of a turn: polled with a waker that wraps the task's, so that it counts as live
 /// until it is closed.
 const WRAPPED: u64 = u64::MAX;
 
-/// Names a scope of a task: where the task has it, and below that how many it had there before.
+/// Names a scope: its place, and below that the end of the number it was opened with. (After 2^32 of them
+/// the numbers begin again.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ScopeId(u64);
 
@@ -34,26 +35,30 @@ impl ScopeId {
     /// In the place of a scope: outside all of them.
     pub(crate) const TASK: Self = Self(u64::MAX);
 
-    fn at(place: u32) -> Self {
-        Self(u64::from(place) << 32)
+    fn new(place: u32, opened: u64) -> Self {
+        Self(u64::from(place) << 32 | opened & u64::from(u32::MAX))
     }
 
-    /// The next scope at the same place. (After 2^32 of them the numbers begin again.)
-    #[must_use]
-    fn next(self) -> Self {
-        let number = (self.0 as u32).wrapping_add(1);
-        Self(self.0 & !u64::from(u32::MAX) | u64::from(number))
-    }
-
-    pub(crate) fn place(self) -> usize {
-        (self.0 >> 32) as usize
+    pub(crate) fn place(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 }
 
+impl Default for ScopeId {
+    fn default() -> Self {
+        Self::TASK
+    }
+}
+
+/// A scope; a closed one by default. The same is opened again and again, by any task of the loop, when
+/// nobody refers to it any more from before.
+#[derive(Default)]
 pub(crate) struct Scope {
-    id: ScopeId,
+    id: Cell<ScopeId>,
+    /// The task it is in, as a waker names it.
+    task: Cell<u64>,
     /// Ascends in the order in which the scopes of a loop are opened.
-    opened: u64,
+    opened: Cell<u64>,
     /// The scope around it when it was polled last.
     around: Cell<ScopeId>,
     /// The turn in which a task's own step polled it last, or `WRAPPED`.
@@ -64,6 +69,9 @@ pub(crate) struct Scope {
     pub(crate) count: Cell<u32>,
     /// How many awaits through wrapping wakers there are in it, and in scopes inside it.
     wrapped: Cell<usize>,
+    /// While it is linked: where the task's scopes are that were opened before and after it.
+    pub(crate) older: Cell<u32>,
+    pub(crate) newer: Cell<u32>,
     /// What few scopes have.
     rare: Cell<Option<Box<Rare>>>,
 }
@@ -99,38 +107,26 @@ impl Raise {
 }
 
 impl Scope {
-    /// A closed one, the first at this place.
-    pub(crate) fn new(place: u32) -> Self {
-        Self::closed(ScopeId::at(place))
-    }
-
     /// A closed one, to stand in the place of this one.
     pub(crate) fn successor(&self) -> Self {
-        Self::closed(self.id.next())
-    }
-
-    fn closed(id: ScopeId) -> Self {
         Self {
-            id,
-            opened: 0,
-            around: Cell::new(ScopeId::TASK),
-            polled: Cell::default(),
-            is_open: Cell::default(),
-            has_rare: Cell::default(),
-            wrapped: Cell::default(),
-            count: Cell::default(),
-            rare: Cell::default(),
+            task: self.task.clone(),
+            older: self.older.clone(),
+            newer: self.newer.clone(),
+            ..Self::default()
         }
     }
 
     /// It is opened.
     #[inline]
-    pub(crate) fn begin(&mut self, lp: &LoopState, around: ScopeId) {
-        self.id = self.id.next();
-        self.opened = lp.next_registration();
-        self.around.set(around);
+    pub(crate) fn begin(&self, lp: &LoopState, place: u32) {
+        let opened = lp.next_registration();
+        self.id.set(ScopeId::new(place, opened));
+        self.opened.set(opened);
+        self.around.set(lp.step.scope());
         self.polled.set(lp.turns.get());
         self.is_open.set(true);
+        lp.step.note_scope();
     }
 
     /// It is closed.
@@ -141,12 +137,28 @@ impl Scope {
 
     #[inline]
     pub(crate) fn id(&self) -> ScopeId {
-        self.id
+        self.id.get()
+    }
+
+    /// Where it lies among those of the loop.
+    #[inline]
+    pub(crate) fn place(&self) -> u32 {
+        self.id().place()
+    }
+
+    /// The task it is in, as a waker names it.
+    #[inline]
+    pub(crate) fn task(&self) -> u64 {
+        self.task.get()
+    }
+
+    pub(crate) fn set_task(&self, task: u64) {
+        self.task.set(task);
     }
 
     /// Where it stands in the order of opening.
     pub(crate) fn opened(&self) -> u64 {
-        self.opened
+        self.opened.get()
     }
 
     #[inline]
@@ -176,10 +188,10 @@ impl Scope {
     }
 
     /// Whether the task may be suspended in it: it was polled by the task's latest step, which was in
-    /// turn `stepped`.
-    pub(crate) fn is_live(&self, stepped: u64) -> bool {
+    /// turn `stepped` if it polled any scope.
+    pub(crate) fn is_live(&self, stepped: Option<u64>) -> bool {
         let polled = self.polled.get();
-        polled == stepped || polled == WRAPPED
+        Some(polled) == stepped || polled == WRAPPED
     }
 
     /// Uses what few scopes have. `use_it` calls no user code.
@@ -262,10 +274,10 @@ impl Scope {
         Some(raise.why)
     }
 
-    /// Notes the poll that begins.
+    /// Notes the poll that begins, in a step of the scope's task.
     #[inline]
     fn note_poll(&self, lp: &LoopState, waker: &Waker) {
-        if lp.step.is_direct(waker) {
+        if lp.step.is_own(waker) {
             self.polled.set(lp.turns.get());
         } else {
             self.note_wrapped(waker);
@@ -284,14 +296,15 @@ impl Scope {
     /// The scope is closed: takes back what it was asked, and sees to what was raised at it if nobody
     /// caught that or may still do so, and it was meant for more than this scope.
     #[cold]
-    fn give_back(self: &Rc<Self>, lp: &LoopState, task: u64) {
+    fn give_back(self: &Rc<Self>, lp: &LoopState) {
         // It may hold a waker, whose drop is user code.
         let rare = self.rare.take().unwrap_or_default();
         self.has_rare.set(false);
-        let Some(task) = lp.task(task) else {
+        let Some(task) = lp.task(self.task()) else {
+            self.count.set(0);
             return;
         };
-        task.head().withdraw(self);
+        task.head().withdraw(lp, self);
         let Some(Raise {
             why,
             target,
@@ -318,8 +331,6 @@ pub(crate) struct ScopeSlot {
 
 struct OpenScope {
     lp: Rc<LoopState>,
-    /// The task it is in, as a waker names it.
-    task: u64,
     scope: Rc<Scope>,
 }
 
@@ -327,8 +338,6 @@ struct OpenScope {
 #[derive(Clone)]
 pub(crate) struct ScopeRef {
     lp: Rc<LoopState>,
-    /// The task it is in, as a waker names it.
-    task: u64,
     scope: Rc<Scope>,
 }
 
@@ -340,19 +349,18 @@ impl ScopeRef {
     /// The innermost scope that is being polled.
     pub(crate) fn innermost() -> Option<Self> {
         let lp = current::get()?;
-        let task = lp.step.key()?;
-        let scope = lp.with_task(task, |head| head.scope(lp.step.scope()))??;
-        Some(Self { lp, task, scope })
+        let scope = lp.scopes.borrow().get(lp.step.scope()).cloned()?;
+        Some(Self { lp, scope })
     }
 
     /// Whether it is in the task whose step is going on.
     pub(crate) fn is_here(&self) -> bool {
-        self.lp.step.is_of(self.task)
+        self.lp.step.is_of(self.scope.task())
     }
 
     /// The task, unless it is over.
     fn task(&self) -> Option<TaskRef> {
-        self.lp.task(self.task)
+        self.lp.task(self.scope.task())
     }
 
     /// Asks what runs in this scope to stop; says whether it is still open.
@@ -369,20 +377,20 @@ impl ScopeRef {
 
     /// How often the task and the scopes around this one were asked to stop.
     pub(crate) fn outer_requests(&self) -> u32 {
-        self.lp.requests_around(self.task, &self.scope)
+        self.lp.requests_around(self.scope.task(), &self.scope)
     }
 
     /// Takes the one request back that was made to this scope.
     pub(crate) fn take_back(&self) {
         if let Some(task) = self.task() {
-            task.head().take_back(&self.scope);
+            task.head().take_back(&self.lp, &self.scope);
         }
     }
 
     /// Asks again, without counting it, the outermost one around this scope that was asked.
     pub(crate) fn ask_outer_again(&self, why: CancelledError) {
         if let Some(task) = self.task() {
-            task.head().ask_around(&self.scope, why);
+            task.head().ask_around(&self.lp, &self.scope, why);
         }
     }
 }
@@ -395,35 +403,53 @@ impl ScopeSlot {
         self.scope()
     }
 
+    /// The same, and says whether it is open then.
+    #[inline]
+    pub(crate) fn open_in_task(&mut self) -> bool {
+        self.open_here().is_some()
+    }
+
+    /// The loop it is open in.
+    #[inline]
+    pub(crate) fn event_loop(&self) -> Option<&LoopState> {
+        self.open.as_ref().map(|open| &*open.lp)
+    }
+
     /// The scope, if it is open.
     pub(crate) fn scope(&self) -> Option<ScopeRef> {
         let open = self.open.as_ref()?;
         Some(ScopeRef {
             lp: open.lp.clone(),
-            task: open.task,
             scope: open.scope.clone(),
         })
     }
 
     /// How often the task and the scopes around it were asked to stop.
+    #[inline]
     pub(crate) fn outer_requests(&self) -> u32 {
-        let Some(OpenScope { lp, task, scope }) = &self.open else {
+        let Some(OpenScope { lp, scope }) = &self.open else {
             return 0;
         };
-        lp.requests_around(*task, scope)
+        lp.requests_around(scope.task(), scope)
     }
 
     /// Whether it is open in the task whose step is going on.
     #[inline]
     pub(crate) fn is_here(&self) -> bool {
-        (self.open.as_ref()).is_some_and(|open| open.lp.step.is_of(open.task))
+        (self.open.as_ref()).is_some_and(|open| open.lp.step.is_of(open.scope.task()))
+    }
+
+    /// Opens it in the task whose step is going on, if there is one.
+    #[inline(never)]
+    fn open_anew(&mut self) {
+        self.close();
+        write_over(&mut self.open, OpenScope::in_running_task());
     }
 
     #[inline]
     fn open_here(&mut self) -> Option<&OpenScope> {
         if !self.is_here() {
-            self.close();
-            self.open = OpenScope::in_running_task();
+            self.open_anew();
         }
         self.open.as_ref()
     }
@@ -431,40 +457,40 @@ impl ScopeSlot {
     /// Polls what runs in the scope.
     ///
     /// `Err` means that a cancellation was caught: the caller then drops what it polls.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Result<T, CancelledError>> {
-        let Some(OpenScope { lp, task, scope }) = self.open_here() else {
-            // Another executor's task: there is nothing to catch.
-            return poll(cx).map(Ok);
-        };
-        if lp.step.is_unwinding() {
-            return current::pending_while_unwinding(cx);
+        // In another executor's task it is not open: there is nothing to catch.
+        let open = self.open_here();
+        let mut inside = None;
+        if let Some(OpenScope { lp, scope }) = open {
+            if lp.step.is_unwinding() {
+                return current::pending_while_unwinding(cx);
+            }
+            if scope.has_rare()
+                && let Some(why) = scope.catch()
+            {
+                return Poll::Ready(Err(why));
+            }
+            scope.note_poll(lp, cx.waker());
+            let around = lp.step.scope();
+            if scope.around() != around {
+                lp.scopes.borrow().move_into(scope, around);
+            }
+            inside = Some(lp.step.enter_scope(scope.id()));
         }
-        if scope.has_rare()
-            && let Some(why) = scope.catch()
+        let polled = poll(cx);
+        if let Some(inside) = inside
+            && let Some(why) = inside.returned()
         {
+            // The raise beats a result that came in the same poll.
+            drop(polled);
             return Poll::Ready(Err(why));
         }
-        scope.note_poll(lp, cx.waker());
-        let around = lp.step.scope();
-        if scope.around() != around {
-            lp.with_task(*task, |head| head.move_scope(scope, around));
-        }
-        let inside = lp.step.enter_scope(scope.id());
-        let polled = poll(cx);
-        inside.returned();
-        match lp.step.take_unwinding() {
-            // The raise beats a result that came in the same poll.
-            Some(why) => {
-                drop(polled);
-                Poll::Ready(Err(why))
-            }
-            None => polled.map(Ok),
-        }
+        polled.map(Ok)
     }
 
     /// What ran in the scope is gone: whatever it polled is not awaited any more.
@@ -475,17 +501,16 @@ impl ScopeSlot {
     }
 
     /// Takes the scope out of the task, with the requests that were made to it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn close(&mut self) {
-        if let Some(open) = &self.open {
+        if let Some(open) = self.open.take() {
             open.close();
-            self.open = None;
         }
     }
 }
 
 impl Drop for ScopeSlot {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.close();
     }
@@ -495,39 +520,35 @@ impl OpenScope {
     /// What ran in the scope is gone: whatever it polled is not awaited any more.
     #[cold]
     fn forget_awaits(&self) {
-        let gone = (self.lp).with_task(self.task, |head| head.forget_awaits_within(&self.scope));
-        self.lp.drop_user(gone);
+        let Self { lp, scope } = self;
+        let gone = lp.with_task(scope.task(), |head| head.forget_awaits_within(lp, scope));
+        lp.drop_user(gone);
     }
 
     #[inline]
     fn in_running_task() -> Option<Self> {
         let lp = current::get()?;
         let task = lp.step.key()?;
-        let scope = lp.with_task(task, |head| head.open_scope(&lp))?;
-        Some(Self { lp, task, scope })
+        let scope = lp.scopes.borrow_mut().open(&lp, task);
+        Some(Self { lp, scope })
     }
 
-    fn close(&self) {
-        let Self { lp, task, scope } = self;
-        if !scope.is_open() {
-            // Something has panicked on the way.
-            return;
-        }
-        // Without a task (the scope has outlived it) there is nobody to tell.
-        let awaits = lp.with_task(*task, |head| {
-            let awaits = head.awaits_within(scope);
-            if !awaits {
-                head.close_scope(scope);
+    #[inline(never)]
+    fn close(self) {
+        let Self { lp, scope } = &self;
+        let task = scope.task();
+        if scope.wrapped() > 0 || lp.step.may_await(task) {
+            let awaits = lp.with_task(task, |head| head.awaits_within(lp, scope));
+            if awaits == Some(true) {
+                self.forget_awaits();
             }
-            awaits
-        });
-        if awaits == Some(true) {
-            self.forget_awaits();
-            lp.with_task(*task, |head| head.close_scope(scope));
+            // If it has outlived the task, they are still counted.
+            scope.set_wrapped(0);
         }
+        lp.scopes.borrow_mut().close(scope);
         scope.end();
         if scope.has_rare() || scope.count.get() > 0 {
-            scope.give_back(lp, *task);
+            scope.give_back(lp);
         }
     }
 }

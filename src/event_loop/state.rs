@@ -25,7 +25,7 @@ use super::timers::Timers;
 use crate::cancellation::CancelledError;
 use crate::futures::{AnyRef, Base};
 use crate::observe::SlowCallbacks;
-use crate::tasks::{StepState, TaskHandle, TaskTable};
+use crate::tasks::{OpenScopes, StepState, TaskHandle, TaskTable};
 use crate::threads::Threads;
 
 /// How often a closing loop looks again for what the `Drop`s of its leftovers have scheduled.
@@ -67,6 +67,8 @@ pub(crate) struct LoopState {
     pub(super) timers: RefCell<Timers>,
     /// Every unfinished task: the loop owns them, so that none is lost.
     pub(crate) tasks: RefCell<TaskTable>,
+    /// What those tasks have opened to catch cancellations.
+    pub(crate) scopes: RefCell<OpenScopes>,
     /// Futures that are completed by others, and that nobody has a handle of, but that have
     /// done-callbacks; by address, and with numbers that ascend. They and what they wait for refer to
     /// each other.
@@ -120,6 +122,7 @@ impl LoopState {
             next_mail: OnceCell::new(),
             timers: RefCell::default(),
             tasks: RefCell::default(),
+            scopes: RefCell::default(),
             orphans: RefCell::default(),
             time: TimeSource::new(clock),
             turns: Cell::new(0),

@@ -254,7 +254,7 @@ impl<T: 'static> Future<T> {
             Action::Step(_, task) => drop(task.head().forget(&self.core.base().lp, id)),
             Action::Wake(_, wait) => {
                 if let Some(task) = &wait.task {
-                    drop(task.head().forget_wrapped(id));
+                    drop(task.head().forget_wrapped(&self.core.base().lp, id));
                 }
             }
             Action::Call(..) | Action::Tell(..) => {}

@@ -321,7 +321,7 @@ impl<T: 'static> Shared<T> {
         let ForeignWait { waker, task } = wait;
         if let Some(task) = task {
             // Not the last reference: the caller has another one.
-            drop(task.head().forget_wrapped(key.id()));
+            drop(task.head().forget_wrapped(lp, key.id()));
             lp.drop_user(task);
         }
         lp.guard("waker", self.base.site, || waker.wake());

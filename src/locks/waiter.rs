@@ -156,7 +156,7 @@ impl Waiter {
         let Base { lp, site, .. } = &self.base;
         if let Some(ForeignWait { waker, task }) = foreign {
             if let Some(task) = task {
-                drop(task.head().forget_wrapped(self.registration.get()));
+                drop(task.head().forget_wrapped(lp, self.registration.get()));
                 lp.drop_user(task);
             }
             lp.guard("waker", site, || waker.wake());
@@ -333,7 +333,7 @@ impl Waiter {
             drop(task.head().forget(self.lp(), id));
         }
         if let Some(task) = foreign.as_ref().and_then(|foreign| foreign.task.as_ref()) {
-            drop(task.head().forget_wrapped(id));
+            drop(task.head().forget_wrapped(self.lp(), id));
         }
         // The waker is dropped here, with nothing borrowed.
     }

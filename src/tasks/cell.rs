@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use super::TaskHandle;
 use super::builder::Start;
 use super::head::{DONE, MUST, QUEUED, RAISED, RUNNING, TaskHead};
-use super::step::{Stepper, YIELDED};
+use super::step::{SCOPES, Stepper, UNWINDING, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{About, ExceptionContext, Lane, LoopState, Run};
@@ -247,6 +247,7 @@ where
     ) {
         self.head.set(RUNNING);
         lp.step.begin(&self.head);
+        lp.step.note_more();
         self.as_ref().drop_body(main);
         lp.step.end();
         self.fail(lp, Inner::Cancelled(why));
@@ -262,6 +263,7 @@ where
         let site = self.shared.base.site;
         self.head.set(RUNNING);
         lp.step.begin(&self.head);
+        lp.step.note_more();
         let dropped = catch_unwind(AssertUnwindSafe(|| self.as_ref().drop_body(main)));
         lp.step.end();
         if let Err(payload) = dropped {
@@ -303,7 +305,7 @@ where
     /// not over its error.
     #[inline]
     fn returned(self: Pin<Rc<Self>>, lp: &Rc<LoopState>, result: B::Output) {
-        match self.head.take_must() {
+        match self.head.take_must(lp) {
             Some(why) if !K::failed(&result) => {
                 lp.drop_user(result);
                 self.fail(lp, Inner::Cancelled(why));
@@ -316,7 +318,6 @@ where
     #[inline]
     fn suspended(self: Pin<Rc<Self>>, lp: &LoopState, yielded: bool) {
         let head = &self.head;
-        head.clear(RUNNING);
         if head.has(MUST | RAISED) {
             let task: TaskRef = self.clone();
             if yielded {
@@ -407,8 +408,9 @@ where
         let polled = self.as_ref().poll_body(waker, main);
         stepper.polled(head);
         let notes = lp.step.notes();
-        if polled.is_pending() && notes & !YIELDED == 0 {
+        if polled.is_pending() && notes & UNWINDING == 0 {
             lp.step.end();
+            head.end_step(lp, notes & SCOPES != 0);
             return self.suspended(lp, notes & YIELDED != 0);
         }
         // Caught here, for the result may panic in its drop as well, and both at once would abort.

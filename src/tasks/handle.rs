@@ -218,7 +218,7 @@ impl TaskHandle {
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
     pub fn uncancel(&self) -> u32 {
-        self.head().uncancel()
+        self.head().uncancel(&self.task.base().lp)
     }
 
     /// Gives the place where it was created.

@@ -13,11 +13,12 @@
 //! | `DONE` | it is over | the step | nothing |
 //! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
 //! | `AWAITS_MORE` | the same of something that is in the rare part | an await | the next step, a drop of the await |
-//! | `SCOPED` | it has open scopes | a scope | a scope |
+//! | `SCOPED` | the latest step polled scopes | its end | the next step |
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::iter;
 use std::mem;
 use std::rc::Rc;
 
@@ -84,24 +85,26 @@ pub(super) struct Rare {
     pub(super) wrapped: BTreeMap<u64, Waiter>,
     /// Awaits that began before this registration were asked to stop along with the task.
     pub(super) offered: u64,
-    pub(super) scopes: OpenScopes,
-    /// The turn of the latest step, if scopes are open.
-    pub(super) stepped: u64,
     /// The task's own waker, once somebody holds a clone of it.
     waker: Option<StepWaker>,
 }
 
 impl Rare {
-    fn add_wrapped(&mut self, id: u64, waiter: Waiter) -> Option<Waiter> {
-        let old = self.remove_wrapped(id);
-        self.scopes.count_wrapped(waiter.scope, |count| count + 1);
+    #[cold]
+    fn new() -> Box<Self> {
+        Box::default()
+    }
+
+    fn add_wrapped(&mut self, scopes: &OpenScopes, id: u64, waiter: Waiter) -> Option<Waiter> {
+        let old = self.remove_wrapped(scopes, id);
+        scopes.count_wrapped(waiter.scope, |count| count + 1);
         self.wrapped.insert(id, waiter);
         old
     }
 
-    pub(super) fn remove_wrapped(&mut self, id: u64) -> Option<Waiter> {
+    pub(super) fn remove_wrapped(&mut self, scopes: &OpenScopes, id: u64) -> Option<Waiter> {
         let waiter = self.wrapped.remove(&id)?;
-        self.scopes.count_wrapped(waiter.scope, |count| count - 1);
+        scopes.count_wrapped(waiter.scope, |count| count - 1);
         Some(waiter)
     }
 
@@ -110,11 +113,12 @@ impl Rare {
     /// all are found.
     pub(super) fn wrapped_within(
         &self,
-        scope: &Rc<Scope>,
+        scopes: &OpenScopes,
+        scope: &Scope,
     ) -> impl Iterator<Item = (&u64, &Waiter)> {
         let since = self.wrapped.range(scope.opened()..);
         let all = since.chain(self.wrapped.range(..scope.opened()));
-        all.filter(|(_, waiter)| self.scopes.is_within(waiter.scope, scope))
+        all.filter(move |(_, waiter)| scopes.is_within(waiter.scope, scope))
             .take(scope.wrapped())
     }
 }
@@ -174,19 +178,30 @@ impl TaskHead {
     }
 
     /// Uses what few tasks have. `use_it` calls no user code.
+    #[inline(always)]
     pub(super) fn rare<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> R {
-        let mut rare = self.rare.take().unwrap_or_default();
+        let mut rare = match self.rare.take() {
+            Some(rare) => rare,
+            None => Rare::new(),
+        };
         let result = use_it(&mut rare);
-        self.rare.set(Some(rare));
+        self.put_back(rare);
         result
     }
 
     /// The same if the task has any of it.
+    #[inline(always)]
     pub(super) fn rare_if_any<R>(&self, use_it: impl FnOnce(&mut Rare) -> R) -> Option<R> {
         let mut rare = self.rare.take()?;
         let result = use_it(&mut rare);
-        self.rare.set(Some(rare));
+        self.put_back(rare);
         Some(result)
+    }
+
+    #[inline(always)]
+    fn put_back(&self, rare: Box<Rare>) {
+        // Nothing is there to be dropped, which the compiler does not know.
+        mem::forget(self.rare.replace(Some(rare)));
     }
 
     // ---- name
@@ -237,9 +252,7 @@ impl TaskHead {
             debug_assert!(first.is_none(), "the step began with none");
             write_over(first, Some(FirstWaiter { id, future }));
         } else if fresh || !self.awaits_already(lp, id) {
-            self.set(AWAITS_MORE);
-            let scope = lp.step.scope();
-            self.rare(|rare| rare.more.push(Waiter { id, future, scope }));
+            self.awaits_more(lp, id, future);
         }
     }
 
@@ -255,6 +268,17 @@ impl TaskHead {
         self.set(FRESH | AWAITS);
         debug_assert!(first.is_none(), "the step began with none");
         write_over(first, Some(FirstWaiter { id, future }));
+    }
+
+    /// The same of what does not lie in the table.
+    #[inline(never)]
+    fn awaits_more(&self, lp: &LoopState, id: u64, future: AnyRef) {
+        self.set(AWAITS_MORE);
+        lp.step.note_more();
+        let scope = lp.step.scope();
+        // Made in its place, and not first elsewhere.
+        let waiter = iter::once_with(|| Waiter { id, future, scope });
+        self.rare(|rare| rare.more.extend(waiter));
     }
 
     /// Whether this step polled this handle before. (A `select!` in a loop polls its losers each
@@ -300,13 +324,15 @@ impl TaskHead {
     pub(crate) fn awaits_wrapped(&self, lp: &LoopState, id: u64, future: AnyRef) {
         let scope = lp.step.scope();
         let waiter = Waiter { id, future, scope };
-        let old = self.rare(|rare| rare.add_wrapped(id, waiter));
+        let old = self.rare(|rare| rare.add_wrapped(&lp.scopes.borrow(), id, waiter));
         drop(old);
     }
 
     /// Gives what was forgotten: its drop is user code.
-    pub(crate) fn forget_wrapped(&self, id: u64) -> Option<Waiter> {
-        self.rare_if_any(|rare| rare.remove_wrapped(id)).flatten()
+    pub(crate) fn forget_wrapped(&self, lp: &LoopState, id: u64) -> Option<Waiter> {
+        let scopes = lp.scopes.borrow();
+        self.rare_if_any(|rare| rare.remove_wrapped(&scopes, id))
+            .flatten()
     }
 
     /// Everything the task awaits now.
@@ -327,9 +353,11 @@ impl TaskHead {
                 let others = rare.more.iter().chain(rare.wrapped.values());
                 return awaited.extend(others.map(|waiter| waiter.future.clone()));
             };
+            let scopes = lp.scopes.borrow();
             let direct = rare.more.iter();
-            let direct = direct.filter(|waiter| rare.scopes.is_within(waiter.scope, target));
-            let wrapped = rare.wrapped_within(target).map(|(_, waiter)| waiter);
+            let direct = direct.filter(|waiter| scopes.is_within(waiter.scope, target));
+            let wrapped = rare.wrapped_within(&scopes, target);
+            let wrapped = wrapped.map(|(_, waiter)| waiter);
             awaited.extend(direct.chain(wrapped).map(|waiter| waiter.future.clone()));
         });
         awaited
@@ -375,11 +403,8 @@ impl TaskHead {
     #[inline(always)]
     pub(super) fn begin_step(&self, lp: &Rc<LoopState>) {
         let flags = self.flags.get();
-        let ended = QUEUED | FRESH | AWAITS | AWAITS_MORE;
+        let ended = QUEUED | FRESH | AWAITS | AWAITS_MORE | SCOPED;
         self.flags.set(flags & !ended | STARTED | RUNNING);
-        if flags & SCOPED != 0 {
-            self.rare(|rare| rare.stepped = lp.turns.get());
-        }
         if flags & AWAITS_MORE != 0 {
             self.forget_more_awaits(lp);
         }
@@ -395,6 +420,17 @@ impl TaskHead {
 
     /// The same for what is in the rare part.
     fn forget_more_awaits(&self, lp: &Rc<LoopState>) {
+        // As a rule it is one, in a scope.
+        let only = self.rare(|rare| match rare.more.len() {
+            1 => rare.more.pop(),
+            _ => None,
+        });
+        if let Some(only) = only {
+            if !only.future.base().has_handles() {
+                lp.drop_user(only);
+            }
+            return;
+        }
         let mut ended = self.rare(|rare| mem::take(&mut rare.more));
         if ended.iter().any(|last| !last.future.base().has_handles()) {
             return lp.drop_user(ended);
@@ -402,6 +438,17 @@ impl TaskHead {
         ended.clear();
         // Its room is used again.
         self.rare(|rare| rare.more = ended);
+    }
+
+    /// The step ends with the task suspended; `scoped` if it polled scopes.
+    #[inline(always)]
+    pub(super) fn end_step(&self, lp: &LoopState, scoped: bool) {
+        let mut flags = self.flags.get() & !RUNNING;
+        if scoped {
+            flags |= SCOPED;
+            lp.scopes.borrow_mut().stepped(lp, self.slot.get());
+        }
+        self.flags.set(flags);
     }
 
     /// The task is over: it awaits nothing, and its waker wakes nobody. Gives what was forgotten, as far

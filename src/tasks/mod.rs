@@ -35,6 +35,7 @@ pub(crate) use self::builder::{Start, spawn_plain};
 pub(crate) use self::cell::{MainCoroutine, MainProxy, NoMain, Payload, Plain, TaskCell, TaskRef};
 pub(crate) use self::head::{FirstWaiter, TaskHead, Waiter};
 pub(crate) use self::nursery::Nursery;
+pub(crate) use self::open_scopes::OpenScopes;
 pub(crate) use self::step::{StepState, Stepper};
 pub(crate) use self::table::TaskTable;
 pub(crate) use self::waker::TaskWaker;
@@ -200,7 +201,7 @@ impl<T: 'static> Task<T> {
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
     pub fn uncancel(&self) -> u32 {
-        self.head().uncancel()
+        self.head().uncancel(&self.future.core().base().lp)
     }
 
     /// Awaits the end without unwinding, and moves the result out; see [`Future::outcome`].

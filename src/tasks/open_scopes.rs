@@ -1,58 +1,167 @@
-//! The open scopes of a task.
+//! The open scopes of a loop's tasks.
 //!
-//! A scope that is closed stays at its place, to be opened again: code that opens one scope after
-//! another allocates the first only.
+//! They lie together, and not in the tasks: whoever opens or closes one need not look for the task, and
+//! a task without any pays nothing. Those of one task are linked to each other, from the newest on.
+//!
+//! A scope that is closed stays at its place, to be opened again by any task: code that opens one scope
+//! after another allocates the first only. The one closed last, if it was its task's newest, also stays
+//! linked (it is *idle*): as a rule that task opens the next one.
 
+use std::mem;
 use std::rc::Rc;
 
+use super::step::slot_of;
 use crate::cancellation::{Scope, ScopeId};
 use crate::event_loop::LoopState;
 
-/// With more places than this, they are given up when the last scope is closed.
-const KEPT: usize = 32;
+/// Closed scopes beyond this many, and beyond half of all, are freed.
+const KEPT: usize = 64;
 
-#[derive(Default)]
-pub(super) struct OpenScopes {
+/// In the place of a place: there is none.
+const NOWHERE: u32 = u32::MAX;
+
+pub(crate) struct OpenScopes {
     places: Vec<Rc<Scope>>,
     /// The places of closed scopes, the last one closed last.
-    closed: Vec<usize>,
+    closed: Vec<u32>,
+    /// The place of a closed scope that is linked as the newest of its task.
+    idle: u32,
+    /// By the tasks' slots, as far as their tasks have opened scopes.
+    slots: Vec<OfSlot>,
+    /// Lies at the places of closed scopes that were freed.
+    nobody: Rc<Scope>,
+}
+
+/// What there is of the task at a slot, and of those that were there before it and that their scopes
+/// have outlived.
+#[derive(Clone)]
+struct OfSlot {
+    /// The place of the newest scope that is open or idle.
+    newest: u32,
+    /// The turn of the task's latest step that polled scopes.
+    stepped: u64,
+}
+
+impl OfSlot {
+    const NONE: Self = Self {
+        newest: NOWHERE,
+        stepped: 0,
+    };
+}
+
+impl Default for OpenScopes {
+    fn default() -> Self {
+        Self {
+            places: Vec::new(),
+            closed: Vec::new(),
+            idle: NOWHERE,
+            slots: Vec::new(),
+            nobody: Rc::default(),
+        }
+    }
 }
 
 impl OpenScopes {
-    /// Opens a scope that is polled first inside `around`.
+    /// Opens a scope in the task with this key, whose step is going on.
     #[inline]
-    pub(super) fn open(&mut self, lp: &LoopState, around: ScopeId) -> Rc<Scope> {
-        let place = self.closed.pop().unwrap_or_else(|| {
-            let place = u32::try_from(self.places.len()).expect("so many do not fit into memory");
-            self.places.push(Rc::new(Scope::new(place)));
-            self.places.len() - 1
-        });
-        let scope = &mut self.places[place];
-        if Rc::get_mut(scope).is_none() {
-            // Somebody may still ask it to stop, and has to find it closed.
-            *scope = Rc::new(scope.successor());
-        }
-        let fresh = Rc::get_mut(scope).expect("nobody else has it");
-        fresh.begin(lp, around);
-        scope.clone()
+    pub(crate) fn open(&mut self, lp: &LoopState, task: u64) -> Rc<Scope> {
+        let place = match self.at(self.idle) {
+            Some(idle) if idle.task() == task => mem::replace(&mut self.idle, NOWHERE),
+            _ => self.link(task),
+        };
+        let scope = self.unshared(place).clone();
+        scope.begin(lp, place);
+        scope
     }
 
-    /// A scope of this task is closed.
+    /// A scope is closed.
     #[inline]
-    pub(super) fn close(&mut self, scope: &Scope) {
-        self.closed.push(scope.id().place());
-        if self.is_empty() && self.places.len() > KEPT {
-            *self = Self::default();
+    pub(crate) fn close(&mut self, scope: &Scope) {
+        let mut place = scope.place();
+        if scope.newer.get() == NOWHERE {
+            place = mem::replace(&mut self.idle, place);
+        }
+        if place != NOWHERE {
+            self.unlink(place);
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.closed.len() == self.places.len()
+    /// Takes a place for a scope of this task, and links it as the newest.
+    #[inline(never)]
+    fn link(&mut self, task: u64) -> u32 {
+        let place = self.closed.pop().unwrap_or_else(|| self.add_place());
+        let slot = slot_of(task) as usize;
+        if slot >= self.slots.len() {
+            self.slots.resize(slot + 1, OfSlot::NONE);
+        }
+        let older = mem::replace(&mut self.slots[slot].newest, place);
+        if let Some(older) = self.at(older) {
+            older.newer.set(place);
+        }
+        let scope = self.unshared(place);
+        scope.set_task(task);
+        scope.older.set(older);
+        scope.newer.set(NOWHERE);
+        place
+    }
+
+    #[cold]
+    fn add_place(&mut self) -> u32 {
+        self.places.push(self.nobody.clone());
+        u32::try_from(self.places.len() - 1).expect("so many do not fit into memory")
+    }
+
+    /// The scope at this place, which nobody else has: who may still ask the old one to stop has to find it
+    /// closed.
+    #[inline]
+    fn unshared(&mut self, place: u32) -> &Rc<Scope> {
+        let scope = &mut self.places[place as usize];
+        if Rc::strong_count(scope) > 1 {
+            replace(scope);
+        }
+        scope
+    }
+
+    /// Gives up the place of a scope that is closed.
+    #[inline(never)]
+    fn unlink(&mut self, place: u32) {
+        let scope = &self.places[place as usize];
+        let (task, older, newer) = (scope.task(), scope.older.get(), scope.newer.get());
+        if let Some(older) = self.at(older) {
+            older.newer.set(newer);
+        }
+        match self.at(newer) {
+            Some(newer) => newer.older.set(older),
+            None => self.slots[slot_of(task) as usize].newest = older,
+        }
+        if self.closed.len() >= KEPT && self.closed.len() >= self.places.len() / 2 {
+            // It has nothing of a user's any more, or somebody else has it too.
+            self.places[place as usize] = self.nobody.clone();
+        }
+        self.closed.push(place);
+    }
+
+    #[inline]
+    fn at(&self, place: u32) -> Option<&Rc<Scope>> {
+        self.places.get(place as usize)
+    }
+
+    /// A step of the task at this slot has ended that polled scopes.
+    #[inline]
+    pub(super) fn stepped(&mut self, lp: &LoopState, slot: u32) {
+        self.slots[slot as usize].stepped = lp.turns.get();
+    }
+
+    /// Whether the task may be suspended in this open scope of it. `scoped` says that its latest step
+    /// polled scopes.
+    pub(super) fn is_live(&self, scope: &Scope, scoped: bool) -> bool {
+        let stepped = self.slots[slot_of(scope.task()) as usize].stepped;
+        scope.is_live(scoped.then_some(stepped))
     }
 
     /// The scope with this id, if it is open.
-    pub(super) fn get(&self, id: ScopeId) -> Option<&Rc<Scope>> {
-        let scope = self.places.get(id.place())?;
+    pub(crate) fn get(&self, id: ScopeId) -> Option<&Rc<Scope>> {
+        let scope = self.at(id.place())?;
         (scope.id() == id && scope.is_open()).then_some(scope)
     }
 
@@ -67,7 +176,8 @@ impl OpenScopes {
     }
 
     /// A scope was moved, and is polled inside `around` now.
-    pub(super) fn move_into(&self, scope: &Scope, around: ScopeId) {
+    #[cold]
+    pub(crate) fn move_into(&self, scope: &Scope, around: ScopeId) {
         let moved = scope.wrapped();
         self.count_wrapped(scope.around(), |count| count - moved);
         self.count_wrapped(around, |count| count + moved);
@@ -81,15 +191,19 @@ impl OpenScopes {
         }
     }
 
-    /// All of them, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Rc<Scope>> {
-        self.places.iter().filter(|scope| scope.is_open())
-    }
-
-    /// All of them, in the order in which they were opened.
-    pub(super) fn in_order(&self) -> Vec<Rc<Scope>> {
-        let mut scopes: Vec<_> = self.iter().cloned().collect();
-        scopes.sort_by_key(|scope| scope.opened());
+    /// The open scopes of the task with this key, in the order in which they were opened.
+    pub(super) fn of_task(&self, task: u64) -> Vec<Rc<Scope>> {
+        let of_slot = self.slots.get(slot_of(task) as usize);
+        let newest = of_slot.and_then(|of_slot| self.at(of_slot.newest));
+        let scopes = std::iter::successors(newest, |scope| self.at(scope.older.get()));
+        let scopes = scopes.filter(|scope| scope.is_open() && scope.task() == task);
+        let mut scopes: Vec<_> = scopes.cloned().collect();
+        scopes.reverse();
         scopes
     }
+}
+
+#[cold]
+fn replace(scope: &mut Rc<Scope>) {
+    *scope = Rc::new(scope.successor());
 }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use super::head::{
     AWAITS_MORE, MUST, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare, SCOPED, STARTED,
 };
+use super::open_scopes::OpenScopes;
 use super::{TaskHead, TaskRef, Waiter};
 use crate::cancellation::{CancelledError, Raise, Scope, ScopeId};
 use crate::event_loop::LoopState;
@@ -36,49 +37,35 @@ impl Rare {
         self.cancelling_scopes = self.cancelling_scopes.saturating_sub(count);
     }
 
-    /// Takes out the requests that nothing took, the task's first, if `which` says so of the target.
-    fn take_requests(&mut self, which: impl Fn(Target<'_>) -> bool) -> Requests {
-        let mut requests = Vec::new();
-        if which(None)
-            && let Some(why) = self.must.take()
-        {
-            requests.push((None, why));
+    /// Forgets up to one request to the outermost scope of a task that has any.
+    fn uncount_outermost(&mut self, scopes: &OpenScopes, task: u64) {
+        let scopes = scopes.of_task(task);
+        if let Some(scope) = scopes.iter().find(|scope| scope.count.get() > 0) {
+            self.uncount(scope, 1);
         }
-        if !self.scopes.is_empty() {
-            for scope in self.scopes.in_order() {
-                if which(Some(&scope))
-                    && let Some(why) = scope.take_must()
-                {
-                    requests.push((Some(scope), why));
-                }
-            }
-        }
-        requests
     }
+}
 
+impl OpenScopes {
     /// Takes out what was raised at scopes that the step did not poll, if nobody has caught it and its
     /// target is still waited in. (A `select!` may have gone on and kept the loser.)
-    fn take_missed(&self) -> Vec<Raise> {
+    fn take_missed(&self, head: &TaskHead) -> Vec<Raise> {
+        let scopes = self.of_task(head.key());
+        let scoped = head.has(SCOPED);
         let mut missed: Vec<Raise> = Vec::new();
-        for scope in self.scopes.iter() {
+        for scope in &scopes {
             let Some(raise) = scope.raised() else {
                 continue;
             };
             let same = |other: &Rc<Scope>| other.raised().is_some_and(|other| other.is(&raise));
-            let is_live = |scope: &Rc<Scope>| scope.is_open() && scope.is_live(self.stepped);
-            let comes = self
-                .scopes
-                .iter()
-                .any(|other| is_live(other) && same(other));
+            let is_live = |scope: &Rc<Scope>| scope.is_open() && self.is_live(scope, scoped);
+            let comes = scopes.iter().any(|other| is_live(other) && same(other));
             if raise.caught.get() || comes || !raise.target.as_ref().is_none_or(is_live) {
                 continue;
             }
-            self.scopes
-                .iter()
-                .filter(|other| same(other))
-                .for_each(|other| {
-                    other.take_raised();
-                });
+            for other in scopes.iter().filter(|other| same(other)) {
+                other.take_raised();
+            }
             missed.push(raise);
         }
         missed
@@ -86,11 +73,10 @@ impl Rare {
 
     /// The innermost scopes within the target in which the task may be suspended. If it is suspended
     /// in none of them, they are all that are open there: they catch when they are polled again.
-    fn innermost(&self, target: Target<'_>) -> Vec<Rc<Scope>> {
-        let mut within = self.scopes.in_order();
-        within
-            .retain(|scope| target.is_none_or(|target| self.scopes.is_within(scope.id(), target)));
-        let is_live = |scope: &Rc<Scope>| scope.is_live(self.stepped);
+    fn innermost(&self, head: &TaskHead, target: Target<'_>) -> Vec<Rc<Scope>> {
+        let mut within = self.of_task(head.key());
+        within.retain(|scope| target.is_none_or(|target| self.is_within(scope.id(), target)));
+        let is_live = |scope: &Rc<Scope>| self.is_live(scope, head.has(SCOPED));
         if target.is_none() || within.iter().any(is_live) {
             within.retain(is_live);
         }
@@ -101,60 +87,25 @@ impl Rare {
 }
 
 impl TaskHead {
-    // ---- opening and closing
-
-    /// Opens a scope, in the step that goes on.
-    #[inline]
-    pub(crate) fn open_scope(&self, lp: &LoopState) -> Rc<Scope> {
-        self.set(SCOPED);
-        self.rare(|rare| {
-            rare.stepped = lp.turns.get();
-            rare.scopes.open(lp, lp.step.scope())
-        })
-    }
-
-    /// The open scope with this id.
-    pub(crate) fn scope(&self, id: ScopeId) -> Option<Rc<Scope>> {
-        self.rare_if_any(|rare| rare.scopes.get(id).cloned())
-            .flatten()
-    }
-
-    /// A scope was moved, and is polled inside `around` now.
-    #[cold]
-    pub(crate) fn move_scope(&self, scope: &Scope, around: ScopeId) {
-        self.rare(|rare| rare.scopes.move_into(scope, around));
-    }
-
-    /// A scope is closed.
-    #[inline]
-    pub(crate) fn close_scope(&self, scope: &Scope) {
-        let last = self.rare(|rare| {
-            rare.scopes.close(scope);
-            rare.scopes.is_empty()
-        });
-        if last {
-            self.clear(SCOPED);
-        }
-    }
-
     /// Whether anything is awaited in a scope.
     #[inline]
-    pub(crate) fn awaits_within(&self, scope: &Scope) -> bool {
-        scope.wrapped() > 0 || self.has(AWAITS_MORE) && self.polled_within(scope)
+    pub(crate) fn awaits_within(&self, lp: &LoopState, scope: &Scope) -> bool {
+        scope.wrapped() > 0 || self.has(AWAITS_MORE) && self.polled_within(lp, scope)
     }
 
     /// Whether the latest step polled anything in a scope with the task's own waker.
     #[cold]
-    fn polled_within(&self, scope: &Scope) -> bool {
+    fn polled_within(&self, lp: &LoopState, scope: &Scope) -> bool {
+        let scopes = lp.scopes.borrow();
         let any = self.rare_if_any(|rare| {
             let mut polled = rare.more.iter();
-            polled.any(|waiter| rare.scopes.is_within(waiter.scope, scope))
+            polled.any(|waiter| scopes.is_within(waiter.scope, scope))
         });
         any == Some(true)
     }
 
     /// Takes all requests back that were made to a scope.
-    pub(crate) fn withdraw(&self, scope: &Scope) {
+    pub(crate) fn withdraw(&self, lp: &LoopState, scope: &Scope) {
         if scope.count.get() == 0 {
             return;
         }
@@ -163,7 +114,7 @@ impl TaskHead {
             rare.cancelling()
         });
         if left == 0 {
-            self.drop_requests();
+            self.drop_requests(lp);
         }
     }
 
@@ -188,42 +139,40 @@ impl TaskHead {
 
     /// Takes one request back, the one to the outermost target; with the last one go the requests
     /// that nothing took yet.
-    pub(crate) fn uncancel(&self) -> u32 {
+    pub(crate) fn uncancel(&self, lp: &LoopState) -> u32 {
         let left = self.rare(|rare| {
             if rare.cancelling > 0 {
                 rare.cancelling -= 1;
             } else if rare.cancelling_scopes > 0 {
-                let scopes = rare.scopes.in_order();
-                if let Some(scope) = scopes.iter().find(|scope| scope.count.get() > 0) {
-                    rare.uncount(scope, 1);
-                }
+                rare.uncount_outermost(&lp.scopes.borrow(), self.key());
             }
             rare.cancelling()
         });
         if left == 0 {
-            self.drop_requests();
+            self.drop_requests(lp);
         }
         left
     }
 
     /// Takes back the one request that was made to a scope. If somebody did so before, it is one of
     /// the others, as in asyncio, where a task has a single count.
-    pub(crate) fn take_back(&self, scope: &Rc<Scope>) {
+    pub(crate) fn take_back(&self, lp: &LoopState, scope: &Rc<Scope>) {
         if scope.count.get() == 0 {
-            self.uncancel();
+            self.uncancel(lp);
         } else {
-            self.withdraw(scope);
+            self.withdraw(lp, scope);
         }
     }
 
     /// How often the task and the scopes around this one were asked to stop.
-    fn requests_around(&self, scope: &Scope) -> u32 {
-        let count = self.rare_if_any(|rare| {
-            let around = rare.scopes.path(scope.around());
-            let counts = around.map(|scope| scope.count.get());
-            counts.fold(rare.cancelling, u32::saturating_add)
-        });
-        count.unwrap_or(0)
+    #[inline]
+    fn requests_around(&self, lp: &LoopState, scope: &Scope) -> u32 {
+        let counts = self.rare_if_any(|rare| (rare.cancelling, rare.cancelling_scopes));
+        match counts {
+            None => 0,
+            Some((requests, 0)) => requests,
+            Some((requests, _)) => requests.saturating_add(lp.requests_to_scopes_around(scope)),
+        }
     }
 
     // ---- what nothing took yet
@@ -237,44 +186,66 @@ impl TaskHead {
         drop(old);
     }
 
-    fn take_requests(&self) -> Requests {
-        self.clear(MUST);
-        (self.rare_if_any(|rare| rare.take_requests(|_| true))).unwrap_or_default()
+    /// Takes out the requests that nothing took, the task's first, if `which` says so of the target.
+    fn take_requests_if(&self, lp: &LoopState, which: impl Fn(Target<'_>) -> bool) -> Requests {
+        let mut requests = Vec::new();
+        if which(None)
+            && let Some(why) = self.rare_if_any(|rare| rare.must.take()).flatten()
+        {
+            requests.push((None, why));
+        }
+        let scopes = lp.scopes.borrow().of_task(self.key());
+        for scope in scopes {
+            if which(Some(&scope))
+                && let Some(why) = scope.take_must()
+            {
+                requests.push((Some(scope), why));
+            }
+        }
+        requests
     }
 
-    fn drop_requests(&self) {
+    fn take_requests(&self, lp: &LoopState) -> Requests {
+        self.clear(MUST);
+        self.take_requests_if(lp, |_| true)
+    }
+
+    fn drop_requests(&self, lp: &LoopState) {
         if self.has(MUST) {
-            drop(self.take_requests());
+            drop(self.take_requests(lp));
             self.clear(PROBE);
         }
     }
 
     /// Takes the cancellation that the task met too late to raise it.
     #[inline]
-    pub(super) fn take_must(&self) -> Option<CancelledError> {
+    pub(super) fn take_must(&self, lp: &LoopState) -> Option<CancelledError> {
         if self.has(MUST) {
-            self.take_late_request()
+            self.take_late_request(lp)
         } else {
             None
         }
     }
 
     #[cold]
-    fn take_late_request(&self) -> Option<CancelledError> {
+    fn take_late_request(&self, lp: &LoopState) -> Option<CancelledError> {
         self.clear(PROBE);
-        self.take_requests().into_iter().find_map(|(target, why)| {
-            // The scopes are gone with the coroutine.
-            target.is_none().then_some(why)
-        })
+        self.take_requests(lp)
+            .into_iter()
+            .find_map(|(target, why)| {
+                // The scopes are gone with the coroutine.
+                target.is_none().then_some(why)
+            })
     }
 
     /// Asks again the outermost one around `scope` that was asked and has not taken it back.
-    pub(crate) fn ask_around(&self, scope: &Rc<Scope>, why: CancelledError) {
+    pub(crate) fn ask_around(&self, lp: &LoopState, scope: &Rc<Scope>, why: CancelledError) {
         let asked = self.rare_if_any(|rare| {
             if rare.cancelling > 0 {
                 return Some(None);
             }
-            let around = rare.scopes.path(scope.around());
+            let scopes = lp.scopes.borrow();
+            let around = scopes.path(scope.around());
             let asked = around.filter(|scope| scope.count.get() > 0);
             asked.last().cloned().map(Some)
         });
@@ -288,13 +259,15 @@ impl TaskHead {
     /// What ran in `scope` is gone, and with it what it awaited: gives that, for its drop is user
     /// code.
     #[cold]
-    pub(crate) fn forget_awaits_within(&self, scope: &Rc<Scope>) -> Vec<Waiter> {
+    pub(crate) fn forget_awaits_within(&self, lp: &LoopState, scope: &Scope) -> Vec<Waiter> {
+        let scopes = lp.scopes.borrow();
         let gone = self.rare_if_any(|rare| {
-            let Rare { more, scopes, .. } = rare;
             let is_within = |waiter: &mut Waiter| scopes.is_within(waiter.scope, scope);
-            let mut gone: Vec<_> = more.extract_if(.., is_within).collect();
-            let ids: Vec<_> = rare.wrapped_within(scope).map(|(id, _)| *id).collect();
-            gone.extend(ids.into_iter().filter_map(|id| rare.remove_wrapped(id)));
+            let mut gone: Vec<_> = rare.more.extract_if(.., is_within).collect();
+            let wrapped = rare.wrapped_within(&scopes, scope);
+            let ids: Vec<_> = wrapped.map(|(id, _)| *id).collect();
+            let wrapped = ids.into_iter();
+            gone.extend(wrapped.filter_map(|id| rare.remove_wrapped(&scopes, id)));
             (gone, rare.more.is_empty())
         });
         let (gone, none_left) = gone.unwrap_or_default();
@@ -317,8 +290,9 @@ impl TaskHead {
     /// the task or a scope that is being polled.
     pub(super) fn was_offered(&self, lp: &LoopState, id: u64) -> bool {
         let offered = self.rare_if_any(|rare| {
-            let mut scopes = rare.scopes.path(lp.step.scope());
-            id < rare.offered || scopes.any(|scope| scope.was_offered(id))
+            let scopes = lp.scopes.borrow();
+            let mut around = scopes.path(lp.step.scope());
+            id < rare.offered || around.any(|scope| scope.was_offered(id))
         });
         offered == Some(true)
     }
@@ -333,9 +307,17 @@ impl TaskHead {
 }
 
 impl LoopState {
+    #[cold]
+    fn requests_to_scopes_around(&self, scope: &Scope) -> u32 {
+        let scopes = self.scopes.borrow();
+        let counts = scopes.path(scope.around()).map(|scope| scope.count.get());
+        counts.fold(0, u32::saturating_add)
+    }
+
     /// How often the task with this key, and the scopes around this one in it, were asked to stop.
+    #[inline]
     pub(crate) fn requests_around(&self, task: u64, scope: &Scope) -> u32 {
-        let requests = self.with_task(task, |head| head.requests_around(scope));
+        let requests = self.with_task(task, |head| head.requests_around(self, scope));
         requests.unwrap_or(0)
     }
 
@@ -397,11 +379,12 @@ impl LoopState {
         let head = task.head();
         let probed = head.take(PROBE);
         if head.take(RAISED) {
-            for Raise { target, why, .. } in head.rare(|rare| rare.take_missed()) {
+            let missed = self.scopes.borrow().take_missed(head);
+            for Raise { target, why, .. } in missed {
                 self.deliver(task, target.as_ref(), why, probed);
             }
         }
-        for (target, why) in head.take_requests() {
+        for (target, why) in head.take_requests(self) {
             self.deliver(task, target.as_ref(), why, probed);
         }
     }
@@ -413,11 +396,11 @@ impl LoopState {
         let head = task.head();
         if let Some(scope) = head.meets_cancelled(self) {
             // The await raises by itself: that and a request around it are delivered as one.
-            let merged = head.rare(|rare| {
-                let around: Vec<_> = rare.scopes.path(scope).map(|scope| scope.id()).collect();
-                rare.take_requests(|target| {
-                    target.is_none_or(|target| around.contains(&target.id()))
-                })
+            let around: Vec<_> = (self.scopes.borrow().path(scope))
+                .map(|scope| scope.id())
+                .collect();
+            let merged = head.take_requests_if(self, |target| {
+                target.is_none_or(|target| around.contains(&target.id()))
             });
             for (target, _) in merged {
                 head.note_offer(self, target.as_ref());
@@ -426,8 +409,8 @@ impl LoopState {
         if head.has(PROBE) {
             return None;
         }
-        for (target, why) in head.take_requests() {
-            let innermost = head.rare(|rare| rare.innermost(target.as_ref()));
+        for (target, why) in head.take_requests(self) {
+            let innermost = self.scopes.borrow().innermost(head, target.as_ref());
             if innermost.is_empty() && target.is_none() {
                 return Some(why);
             }

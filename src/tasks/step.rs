@@ -1,6 +1,7 @@
 //! The step that is going on in a loop, as those who are polled in it see it.
 
 use std::cell::{Cell, RefCell};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
@@ -37,7 +38,11 @@ pub(super) type Notes = u8;
 pub(super) const YIELDED: Notes = 1;
 /// Something awaited was cancelled: what runs in the innermost scope that is being polled, or the
 /// coroutine, is going to be dropped. Until then nothing of ours that it polls has any effect.
-const UNWINDING: Notes = 1 << 1;
+pub(super) const UNWINDING: Notes = 1 << 1;
+/// Scopes were opened or polled.
+pub(super) const SCOPES: Notes = 1 << 2;
+/// The task may await more than the first thing.
+const AWAITS_MORE: Notes = 1 << 3;
 
 impl Default for StepState {
     fn default() -> Self {
@@ -55,7 +60,13 @@ impl Default for StepState {
 impl StepState {
     /// Whether this is the own waker of a step that is going on, and not one that wraps it.
     pub(crate) fn is_direct(&self, waker: &Waker) -> bool {
-        ptr::eq(waker.data(), self.waker.get()) && self.is_stepping()
+        self.is_own(waker) && self.is_stepping()
+    }
+
+    /// The same while a step is going on.
+    #[inline]
+    pub(crate) fn is_own(&self, waker: &Waker) -> bool {
+        ptr::eq(waker.data(), self.waker.get())
     }
 
     /// Has another step queued when this one is over.
@@ -129,17 +140,31 @@ impl StepState {
         self.scope.set(suspended.scope);
     }
 
+    /// The task awaits more than the first thing, or may do so from before.
+    pub(super) fn note_more(&self) {
+        self.note(AWAITS_MORE);
+    }
+
+    /// Whether the task with this key may await anything but the first thing, which is in no scope.
+    #[inline]
+    pub(crate) fn may_await(&self, key: u64) -> bool {
+        !self.is_of(key) || self.notes.get() & AWAITS_MORE != 0
+    }
+
     // ---- scopes
+
+    /// The step opens or polls a scope.
+    #[inline]
+    pub(crate) fn note_scope(&self) {
+        self.note(SCOPES);
+    }
 
     /// A scope begins to be polled; until what this gives is dropped.
     #[inline]
     pub(crate) fn enter_scope(&self, scope: ScopeId) -> InScope<'_> {
+        self.note_scope();
         let outer = self.scope.replace(scope);
-        InScope {
-            step: self,
-            outer,
-            returned: false,
-        }
+        InScope { step: self, outer }
     }
 
     /// The innermost scope that is being polled.
@@ -150,7 +175,7 @@ impl StepState {
 
     /// The innermost scope catches what was raised in it, if anything was.
     #[inline]
-    pub(crate) fn take_unwinding(&self) -> Option<CancelledError> {
+    fn take_unwinding(&self) -> Option<CancelledError> {
         if !self.is_unwinding() {
             return None;
         }
@@ -172,25 +197,25 @@ struct Suspended {
 pub(crate) struct InScope<'a> {
     step: &'a StepState,
     outer: ScopeId,
-    /// The poll has not panicked.
-    returned: bool,
 }
 
 impl InScope<'_> {
-    /// The poll is over.
+    /// The poll is over. The innermost scope catches what was raised in it, if anything was.
     #[inline]
-    pub(crate) fn returned(mut self) {
-        self.returned = true;
+    pub(crate) fn returned(self) -> Option<CancelledError> {
+        let Self { step, outer } = self;
+        mem::forget(self);
+        step.scope.set(outer);
+        step.take_unwinding()
     }
 }
 
 impl Drop for InScope<'_> {
-    #[inline]
+    /// The poll has panicked.
+    #[cold]
     fn drop(&mut self) {
-        if !self.returned {
-            // What was raised in the scope goes with it, or the one around would catch it.
-            drop(self.step.take_unwinding());
-        }
+        // What was raised in the scope goes with it, or the one around would catch it.
+        drop(self.step.take_unwinding());
         self.step.scope.set(self.outer);
     }
 }
@@ -373,6 +398,6 @@ impl LoopState {
 }
 
 /// The place in the table of tasks that is in a key.
-fn slot_of(key: u64) -> u32 {
+pub(super) fn slot_of(key: u64) -> u32 {
     (key >> 32) as u32
 }

@@ -3,12 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Limit, Timed};
 use crate::cancellation::{CancelledError, ScopeRef};
-use crate::event_loop::{Handle, LoopHandle, LoopState, Nanos, TimerHandle, to_nanos};
+use crate::event_loop::{
+    Handle, LoopHandle, LoopState, Nanos, TimerHandle, pin_in_place, to_nanos,
+};
 
 /// When a timeout is over, as its user says it; `None` is never.
 #[derive(Clone, Copy)]
@@ -196,14 +199,14 @@ impl Timeout {
         site: &'static Location<'static>,
     ) -> Self {
         let lp = scope.event_loop().clone();
-        let timeout = Self(Rc::new(State {
+        let timeout = Self(Pin::into_inner(pin_in_place(|| State {
             event_loop: LoopHandle { lp: lp.clone() },
             site,
             when: Cell::new(Some(Duration::from_nanos(deadline.when))),
             phase: Cell::new(Phase::Active),
             alarm: Cell::new(None),
             scope: RefCell::new(Some(scope)),
-        }));
+        })));
         if deadline.is_over {
             timeout.arm();
         } else {

@@ -220,25 +220,23 @@ enum End {
 }
 
 impl Running {
-    fn start(&mut self, limit: Limit, site: &'static Location<'static>) {
-        let Some(scope) = self.scope.open() else {
+    fn start(&mut self, limit: &mut Option<Limit>, site: &'static Location<'static>) {
+        if !self.scope.open_in_task() {
+            *limit = None;
             panic!("timeout created at {site} is awaited outside a task of a running loop");
-        };
+        }
         self.requests_before = self.scope.outer_requests();
-        match limit {
-            Limit::Of(timeout) => {
-                timeout.enter(scope);
-                self.timeout = Some(timeout);
+        if let Some(Limit::New(when)) = limit {
+            self.deadline = (self.scope.event_loop()).and_then(|lp| when.deadline(lp));
+            *limit = None;
+            if self.deadline.is_some_and(|deadline| deadline.is_over) {
+                self.set_alarm(site);
             }
-            Limit::New(when) => {
-                let Some(deadline) = when.deadline(scope.event_loop()) else {
-                    return;
-                };
-                self.deadline = Some(deadline);
-                if deadline.is_over {
-                    self.set_alarm(site);
-                }
-            }
+        } else if let Some(Limit::Of(timeout)) = limit.take()
+            && let Some(scope) = self.scope.scope()
+        {
+            timeout.enter(scope);
+            self.timeout = Some(timeout);
         }
     }
 
@@ -266,7 +264,16 @@ impl Running {
     }
 
     /// The work is over, by a cancellation if `why` says so.
+    #[inline]
     fn end(&mut self, why: Option<CancelledError>) -> End {
+        if self.timeout.is_none() && why.is_none() {
+            self.scope.close();
+            return End::InTime;
+        }
+        self.end_timeout(why)
+    }
+
+    fn end_timeout(&mut self, why: Option<CancelledError>) -> End {
         let expired = self.timeout.take().is_some_and(|timeout| timeout.leave());
         let mut requests = 0;
         if expired && let Some(scope) = self.scope.scope() {
@@ -310,9 +317,10 @@ impl<F: Future> Future for Timed<F> {
         if this.limit.is_some() && current::is_unwinding() {
             return current::pending_while_unwinding(cx);
         }
-        match this.limit.take() {
-            Some(limit) => this.running.start(limit, this.site),
-            None => this.running.follow(),
+        if this.limit.is_some() {
+            this.running.start(this.limit, this.site);
+        } else {
+            this.running.follow();
         }
         let polled = this.running.scope.poll(cx, |cx| {
             let work = this.work.as_mut().as_pin_mut();

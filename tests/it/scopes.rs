@@ -126,6 +126,48 @@ fn scopes_in_a_futures_unordered_catch_also_around_foreign_futures() {
     log.expect(&["own true", "foreign true"]);
 }
 
+/// A cancel is caught in every open scope of its task and in no other, in whatever order the scopes of
+/// several tasks were closed and others opened in their places.
+#[test]
+fn scopes_of_several_tasks_catch_for_their_own_whatever_was_closed_before() {
+    for stride in [1, 3, 5, 7] {
+        let event_loop = virtual_loop();
+        let branch = |number: u64, task: u64| async move {
+            // Closed in another order than they were opened in; some before the cancel, some not.
+            let long = ms(10 * (number * stride % 8) + task + 1);
+            let first = catch_cancel(sleep(long)).await;
+            match first {
+                Ok(()) => (
+                    1,
+                    catch_cancel(timeout(ms(300), sleep(ms(100))))
+                        .await
+                        .is_err(),
+                ),
+                Err(_) => (0, true),
+            }
+        };
+        let tasks: Vec<_> = (0..3)
+            .map(|task| {
+                event_loop.create_task(futures::future::join_all(
+                    (0..8).map(move |number| branch(number, task)),
+                ))
+            })
+            .collect();
+        let asked = tasks[1].handle();
+        event_loop.call_later(ms(45), move || {
+            asked.cancel();
+        });
+        let mut ends = Vec::new();
+        for task in tasks {
+            ends.push(event_loop.run_until_complete(task).unwrap());
+        }
+        assert_eq!(ends[0], [(1, false); 8]);
+        assert_eq!(ends[1].iter().map(|end| end.0).sum::<u32>(), 5);
+        assert!(ends[1].iter().all(|(_, caught)| *caught));
+        assert_eq!(ends[2], [(1, false); 8]);
+    }
+}
+
 /// A timeout counts its own requests, so that two at once do not take each other for an outside one.
 #[test]
 fn timeouts_in_both_branches_of_a_join_expire_in_the_same_turn() {

@@ -72,6 +72,35 @@ fn moved_scope_does_not_catch_for_its_first_task() {
     assert_eq!(event_loop.time(), ms(50));
 }
 
+/// A scope that has outlived its task is none of the next task's, whenever it goes.
+#[test]
+fn scope_that_outlives_its_task_is_not_the_next_tasks() {
+    for goes_at in [0, 10, 30, 100] {
+        let event_loop = virtual_loop();
+        let old = begin_in_a_task(&event_loop, timeout(ms(900), sleep(ms(500))), 1);
+        while event_loop.time() < ms(1) {
+            event_loop.run_once(None).unwrap();
+        }
+        settle(&event_loop);
+        let task = event_loop.create_task(async {
+            let within = async {
+                sleep(ms(5)).await;
+                timeout(ms(400), sleep(ms(200))).await
+            };
+            let caught = catch_cancel(timeout(ms(300), within)).await.is_err();
+            let after = catch_cancel(timeout(ms(10), sleep(ms(20)))).await.unwrap();
+            (caught, after, current_task().unwrap().cancelling())
+        });
+        let asked = task.handle();
+        event_loop.call_later(ms(20), move || {
+            asked.cancel();
+        });
+        event_loop.call_later(ms(goes_at), move || drop(old));
+        let end = event_loop.run_until_complete(task).unwrap();
+        assert_eq!(end, (true, Err(TimeoutError), 1));
+    }
+}
+
 /// A cancel that was raised at a scope that its task then gave away is not lost: the task meets it at
 /// its next await.
 #[test]
