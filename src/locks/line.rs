@@ -15,7 +15,7 @@
 //!
 //! Places are numbers that ascend. Waiters lie in a ring, each at its place; who leaves from the middle
 //! leaves a gap, and when the ring is full and has many, the others move up. Who leaves from the front of a
-//! small ring is left where it was, and used again by whoever joins at that point of the ring: waiting
+//! ring that is not long is left where it was, and used again by whoever joins at that point of the ring: waiting
 //! again and again for the same thing allocates nothing.
 
 use std::cell::{Cell, RefCell};
@@ -32,8 +32,8 @@ use crate::snapshot::AwaitedKind;
 
 /// The length that a ring begins with.
 const SHORT: usize = 4;
-/// In a longer ring nobody is left to be used again.
-const LONG: usize = 16;
+/// In a longer ring nobody is left to be used again: what a line keeps has a bound.
+const LONG: usize = 128;
 
 /// Waiters in the order in which they came.
 ///
@@ -202,7 +202,10 @@ impl Line {
         for place in self.first.get()..self.end.get() {
             let mut ring = self.ring.borrow_mut();
             let index = index(place, &ring);
-            waiters.extend(ring[index].take());
+            waiters.extend(match ring.len() {
+                0..=LONG => ring[index].clone(),
+                _ => ring[index].take(),
+            });
         }
         self.first.set(self.end.get());
         self.gaps.set(0);
