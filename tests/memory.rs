@@ -289,6 +289,48 @@ fn uncontended_locks_and_queues_allocate_nothing() {
     assert!(allocations < FEW, "{allocations} allocations");
 }
 
+/// Whoever waits again and again for the same thing asks the heap for nothing either, once the line has
+/// been as long as it gets.
+#[test]
+fn contended_locks_and_queues_allocate_nothing() {
+    const ROUNDS: u64 = MILLION / 100;
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let (lock, semaphore, barrier) = (Lock::new(0), Semaphore::new(2), Barrier::new(5));
+    let (full, empty) = (Queue::new(1), Queue::new(0));
+    let (putting, getting) = (full.clone(), empty.clone());
+    let contend = async move || {
+        for number in 0..ROUNDS {
+            let mut guard = lock.lock().await;
+            yield_now().await;
+            *guard += 1;
+            drop(guard);
+            let permit = semaphore.permit().await;
+            yield_now().await;
+            drop(permit);
+            barrier.wait().await.unwrap();
+            full.put(number).await.unwrap();
+            empty.get().await.unwrap();
+        }
+    };
+    let serve = async move || {
+        for number in 0..5 * ROUNDS {
+            getting.put(number).await.unwrap();
+            putting.get().await.unwrap();
+        }
+    };
+    let contenders = [(); 5].map(|()| contend.clone());
+    let before = ALLOCATOR.stats().allocations;
+    let tasks = contenders.map(|contend| event_loop.create_task(async move { contend().await }));
+    let serving = event_loop.create_task(async move { serve().await });
+    event_loop.run_until_complete(serving).unwrap();
+    for task in tasks {
+        event_loop.run_until_complete(task).unwrap();
+    }
+    let allocations = ALLOCATOR.stats().allocations - before;
+    assert!(allocations < FEW, "{allocations} allocations");
+}
+
 /// Waiters that come and go behind one that stays leave nothing behind.
 #[test]
 fn a_line_with_many_comings_and_goings_keeps_memory_flat() {

@@ -318,9 +318,7 @@ impl Line {
         }
         self.first.set(first);
         self.gaps.set(0);
-        // They point to other waiters now.
-        self.pending.set(first);
-        self.live.set(first);
+        // Everybody moved towards the end, if at all: what is said of who stands before a cursor holds.
     }
 
     // ---- leaving
