@@ -250,8 +250,9 @@ impl<T: 'static> LoopBound<T> {
     /// let journal = Rc::new(RefCell::new(Vec::new()));
     /// let log = event_loop.bind(journal.clone());
     /// let worker = thread::spawn(move || {
-    ///     log.call_soon_threadsafe(|journal| journal.borrow_mut().push("one"))?;
-    ///     log.call_soon_threadsafe(|journal| journal.borrow_mut().push("two"))?;
+    ///     for entry in ["one", "two"] {
+    ///         log.call_soon_threadsafe(move |journal| journal.borrow_mut().push(entry))?;
+    ///     }
     ///     log.remote().stop();
     ///     Ok::<_, LoopClosedError<_>>(())
     /// });
