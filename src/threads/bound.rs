@@ -184,6 +184,7 @@ impl LoopHandle {
 /// assert_eq!(answer, 42);
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
+#[must_use = "the loop drops the value when its last name is dropped"]
 pub struct LoopBound<T: 'static> {
     name: Arc<Name>,
     /// Invariant: a value is found again as the very type as which it was bound.
