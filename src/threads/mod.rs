@@ -4,6 +4,8 @@
 //! need not be `Send`, waits on the loop's thread ([`Threads`]).
 
 mod bound;
+#[cfg(all(test, loom))]
+mod bound_models;
 mod executors;
 mod submit;
 mod wrapped;
