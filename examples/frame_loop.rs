@@ -10,6 +10,7 @@
 //! ```
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,18 +26,21 @@ fn main() {
     let game = thread::current();
     event_loop.set_wakeup_hook(move || game.unpark());
 
-    show("loading".to_owned());
-    let remote = event_loop.remote();
+    let screen = Screen::default();
+    screen.show("loading".to_owned());
+    // The screen stays on the game's thread; this is its name for the other one.
+    let remote_screen = event_loop.bind(screen.clone());
     let worker = thread::spawn(move || {
         let level = read_level();
         // `start` runs in a turn of the loop, so on the game's thread.
-        remote.call_soon_threadsafe(move || start(level)).is_ok()
+        let start = move |screen: &Screen| start(screen.clone(), level);
+        remote_screen.call_soon_threadsafe(start).is_ok()
     });
 
     let (mut frames, mut next_frame) = (0, Instant::now());
     loop {
         if Instant::now() >= next_frame
-            && let Some(picture) = PICTURE.take()
+            && let Some(picture) = screen.next.take()
         {
             frames += 1;
             println!("frame {frames}: {picture}");
@@ -45,7 +49,7 @@ fn main() {
         if event_loop.run_once(Some(Duration::ZERO)).unwrap().stopped {
             break;
         }
-        let to_draw = PICTURE.with_borrow(Option::is_some);
+        let to_draw = screen.next.borrow().is_some();
         let frame = to_draw.then(|| next_frame.saturating_duration_since(Instant::now()));
         match frame.into_iter().chain(event_loop.next_deadline()).min() {
             Some(limit) => thread::park_timeout(limit),
@@ -55,13 +59,16 @@ fn main() {
     assert!(worker.join().unwrap(), "the loop was open");
 }
 
-thread_local! {
+#[derive(Clone, Default)]
+struct Screen {
     /// What the next frame is to show; `None` if the latest shows it.
-    static PICTURE: RefCell<Option<String>> = const { RefCell::new(None) };
+    next: Rc<RefCell<Option<String>>>,
 }
 
-fn show(picture: String) {
-    PICTURE.set(Some(picture));
+impl Screen {
+    fn show(&self, picture: String) {
+        self.next.replace(Some(picture));
+    }
 }
 
 fn read_level() -> u32 {
@@ -69,12 +76,12 @@ fn read_level() -> u32 {
     1
 }
 
-fn start(level: u32) {
-    show(format!("level {level}"));
-    create_task(async {
+fn start(screen: Screen, level: u32) {
+    screen.show(format!("level {level}"));
+    create_task(async move {
         for place in 1..=3 {
             sleep(Duration::from_millis(20)).await;
-            show(format!("ball at {place}"));
+            screen.show(format!("ball at {place}"));
         }
         sleep(FRAME * 2).await;
         get_running_loop().stop();

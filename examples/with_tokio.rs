@@ -17,7 +17,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use callsoon::{EventLoop, RemoteHandle, yield_now};
+use callsoon::{EventLoop, LoopBound, yield_now};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{mpsc::unbounded_channel, oneshot};
 
@@ -27,53 +27,52 @@ fn main() {
         .enable_time()
         .build()
         .expect("threads can be started");
-    let (remote, loop_thread) = start_loop(runtime.handle().clone());
+    let (sum, loop_thread) = start_loop(runtime.handle().clone());
+    let remote = sum.remote();
     runtime.block_on(async {
-        tokio_awaits_the_loop(&remote).await;
+        tokio_awaits_the_loop(&sum).await;
         let submitted = remote.run_coroutine_threadsafe(the_loop_awaits_tokio);
         submitted.await.expect("the loop is open");
-        there_and_back(&remote).await;
+        there_and_back(&sum).await;
     });
     remote.stop();
     loop_thread.join().expect("the loop does not panic");
 }
 
-/// Starts a thread with a loop on it, and gives what the others need of that.
-fn start_loop(tokio: Handle) -> (RemoteHandle, JoinHandle<()>) {
+/// A number that never leaves the loop's thread.
+type Sum = Rc<Cell<u64>>;
+
+/// Starts a thread with a loop on it, and gives what the others need of that: a name of the sum.
+fn start_loop(tokio: Handle) -> (LoopBound<Sum>, JoinHandle<()>) {
     let (send, receive) = mpsc::channel();
     let thread = thread::spawn(move || {
         // What is tokio's asks for its runtime: timers and sockets do, and `tokio::spawn`.
         let _inside = tokio.enter();
         let event_loop = EventLoop::new();
-        send.send(event_loop.remote()).expect("somebody waits");
+        let sum = event_loop.bind(Sum::default());
+        send.send(sum).expect("somebody waits");
         event_loop.run_forever();
     });
     (receive.recv().expect("the thread sends it"), thread)
 }
 
-thread_local! {
-    /// The loop's thread has the only one that is used.
-    static SUM: Rc<Cell<u64>> = Rc::default();
-}
-
 /// A coroutine of the loop. It has an `Rc` over its `.await`, and needs no lock, for nobody else runs in
 /// between two of its lines.
-async fn add(number: u64) -> u64 {
-    let sum = SUM.with(Rc::clone);
+async fn add(sum: Sum, number: u64) -> u64 {
     yield_now().await;
     sum.set(sum.get() + number);
     sum.get()
 }
 
 /// Tasks on tokio's threads await coroutines of the loop.
-async fn tokio_awaits_the_loop(remote: &RemoteHandle) {
+async fn tokio_awaits_the_loop(sum: &LoopBound<Sum>) {
     let tasks: Vec<_> = (1..=100)
         .map(|number| {
-            let remote = remote.clone();
+            let sum = sum.clone();
             tokio::spawn(async move {
                 // The coroutine is made over there. What comes back can be awaited anywhere.
-                let sum = remote.run_coroutine_threadsafe(move || add(number));
-                sum.await.expect("the loop is open")
+                let added = sum.run_coroutine_threadsafe(move |sum| add(sum.clone(), number));
+                added.await.expect("the loop is open")
             })
         })
         .collect();
@@ -115,10 +114,13 @@ async fn the_loop_awaits_tokio() {
 }
 
 /// A task of tokio awaits the loop, which awaits tokio, which awaits the loop.
-async fn there_and_back(remote: &RemoteHandle) {
-    let back = remote.clone();
-    let outer = remote.run_coroutine_threadsafe(move || async move {
-        let inner = tokio::spawn(async move { back.run_coroutine_threadsafe(|| add(0)).await });
+async fn there_and_back(sum: &LoopBound<Sum>) {
+    let back = sum.clone();
+    let outer = sum.remote().run_coroutine_threadsafe(move || async move {
+        let inner = tokio::spawn(async move {
+            let added = back.run_coroutine_threadsafe(|sum| add(sum.clone(), 0));
+            added.await
+        });
         inner.await.expect("it does not panic")
     });
     let sum = outer.await.and_then(|inner| inner);

@@ -24,7 +24,8 @@
 //! # How to think of it
 //!
 //! * **A loop belongs to one thread.** [`EventLoop`] owns and runs it, [`LoopHandle`] schedules on it,
-//!   and nothing on it need be `Send`. Other threads have a [`RemoteHandle`].
+//!   and nothing on it need be `Send`. Other threads have a [`RemoteHandle`], and a [`LoopBound`] for what they
+//!   are to reach there.
 //! * **A loop runs in turns.** Each turn runs what is ready, first in, first out; what that schedules is
 //!   for the next turn. Callbacks never run inside the call that causes them.
 //! * **A future is a result to come**, with callbacks. A [`Future`] is completed by hand; a [`Task`] is
@@ -71,7 +72,7 @@
 //! | `get_running_loop()` | [`get_running_loop`] |
 //! | `loop.run_forever()`, `run_until_complete()`, `close()` | [`EventLoop::run_forever`], [`EventLoop::run_until_complete`], [`EventLoop::close`] |
 //! | `loop.call_soon()`, `call_later()`, `call_at()` | [`LoopHandle::call_soon`], [`LoopHandle::call_later`], [`LoopHandle::call_at`] |
-//! | `loop.call_soon_threadsafe()` | [`RemoteHandle::call_soon_threadsafe`] |
+//! | `loop.call_soon_threadsafe()` | [`RemoteHandle::call_soon_threadsafe`]; about something that the loop has, [`LoopBound::call_soon_threadsafe`] |
 //! | `loop.create_future()`, `create_task()` | [`LoopHandle::create_future`], [`LoopHandle::create_task`], [`LoopHandle::create_try_task`] |
 //! | `Handle`, `TimerHandle` | [`Handle`], [`TimerHandle`] |
 //! | `Future`, `Task` | [`Future`], [`OwnedFuture`], [`Task`], [`TaskHandle`] |
@@ -90,7 +91,7 @@
 //! | `concurrent.futures.Future`, `ThreadPoolExecutor`, `Executor` | [`concurrent::Future`], [`concurrent::ThreadPoolExecutor`], [`concurrent::Executor`] |
 //! | `concurrent.futures.wait()`, `as_completed()`, `Executor.map()` | [`concurrent::wait()`], [`concurrent::as_completed()`], [`concurrent::Executor::map`] |
 //! | `loop.run_in_executor()`, `set_default_executor()`, `shutdown_default_executor()` | [`LoopHandle::run_in_executor`], [`LoopHandle::set_default_executor`], [`LoopHandle::shutdown_default_executor`] |
-//! | `to_thread()`, `wrap_future()`, `run_coroutine_threadsafe()` | [`to_thread`], [`wrap_future`], [`RemoteHandle::run_coroutine_threadsafe`] |
+//! | `to_thread()`, `wrap_future()`, `run_coroutine_threadsafe()` | [`to_thread`], [`wrap_future`], [`RemoteHandle::run_coroutine_threadsafe`], [`LoopBound::run_coroutine_threadsafe`] |
 //! | `unittest.IsolatedAsyncioTestCase` | [`testing::run`], [`testing::explore`] |
 //! | `capture_call_graph()`, `python -m asyncio pstree` | [`LoopHandle::snapshot`], [`RemoteHandle::snapshot`] |
 //! | `eager_task_factory` | [`TaskBuilder::eager_start`] |
@@ -181,6 +182,6 @@ pub use tasks::{
     Sleep, Task, TaskBuilder, TaskHandle, YieldNow, all_tasks, current_task, sleep, sleep_until,
     yield_now,
 };
-pub use threads::{to_thread, wrap_future};
+pub use threads::{LoopBound, LoopBoundError, to_thread, wrap_future};
 pub use timeouts::{Timed, Timeout, TimeoutStateError, timeout, timeout_at, wait_for};
 pub use wait::{ReturnWhen, Wait, Waitable, Waited, wait};

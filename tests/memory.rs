@@ -48,6 +48,24 @@ fn assert_flat(before: isize, after: isize) {
     assert!(grown < NOISE, "{grown} bytes more than before");
 }
 
+/// Values that are bound and let go of leave nothing behind, in the loop or its mail.
+#[test]
+fn names_that_come_and_go_keep_memory_flat() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let kept = event_loop.bind([0_u64; 8]);
+    let before = alive();
+    for n in 0..100_000 {
+        let name = event_loop.bind([n; 8]);
+        let count = name.call_soon_threadsafe(move |value| assert_eq!(value[7], n));
+        assert!(count.is_ok());
+        drop(name);
+        event_loop.run_once(Some(Duration::ZERO)).unwrap();
+    }
+    assert_flat(before, alive());
+    assert_eq!(kept.with(|value| value[7]), Ok(0));
+}
+
 /// L11: a million timers, each cancelled before the next is made, keep no more than a handful.
 #[test]
 fn a_million_timers_created_and_cancelled_keep_memory_flat() {

@@ -53,7 +53,7 @@ pub(crate) use self::mailbox::Mailbox;
 pub(crate) use self::observe::{About, Observer, Source, TaskMark, Ticket, TimerKey};
 pub(crate) use self::order::Lane;
 pub(crate) use self::ready::{Run, pin_in_place, write_over};
-pub(crate) use self::remote::{Posted, Remote};
+pub(crate) use self::remote::{Errand, Posted, Remote};
 pub(crate) use self::state::LoopState;
 
 use crate::errors::{ResultError, RunError};
@@ -302,7 +302,8 @@ impl EventLoop {
     /// they are collected.
     ///
     /// *Order:* coroutines go first, in the order in which their tasks were made, then callbacks,
-    /// then timers. What their `Drop`s schedule is accepted, and dropped as well.
+    /// then timers. What their `Drop`s schedule is accepted, and dropped as well. What was [bound](LoopHandle::bind)
+    /// to the loop goes last, in the order in which it was bound.
     ///
     /// # Panics
     ///

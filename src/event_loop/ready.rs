@@ -138,7 +138,7 @@ impl Run for NextMail {
         lp.callback_site.set(None);
         let posted = lp.mail.borrow_mut().pop_front();
         match posted {
-            Some(Posted::Call(callback)) => callback(),
+            Some(Posted::Call(errand)) => errand.run(lp),
             Some(Posted::Stop) => lp.stopping.set(true),
             Some(Posted::Wake(waker)) => {
                 waker.received();

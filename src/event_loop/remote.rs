@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::current;
 use super::mailbox::Mailbox;
+use super::state::LoopState;
 use crate::errors::LoopClosedError;
 use crate::observe::Pulse;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
@@ -29,9 +31,23 @@ pub(super) type WakeupHook = Arc<dyn Fn() + Send + Sync>;
 
 /// What a thread posts.
 pub(crate) enum Posted {
-    Call(Box<dyn FnOnce() + Send>),
+    Call(Box<dyn Errand>),
     Wake(Arc<TaskWaker>),
     Stop,
+}
+
+/// What a thread has done on the loop's: a callback, as a rule.
+///
+/// A type of its own can be taken apart again when the loop refuses it, which a closure cannot.
+pub(crate) trait Errand: Send {
+    /// Does it, on the loop's thread, as a callback.
+    fn run(self: Box<Self>, lp: &Rc<LoopState>);
+}
+
+impl<F: FnOnce() + Send> Errand for F {
+    fn run(self: Box<Self>, _lp: &Rc<LoopState>) {
+        self();
+    }
 }
 
 impl Remote {
@@ -152,15 +168,21 @@ impl RemoteHandle {
     where
         F: FnOnce() + Send + 'static,
     {
+        self.send(callback).map_err(LoopClosedError)
+    }
+
+    /// [`call_soon_threadsafe`](Self::call_soon_threadsafe) for any errand, which comes back when the loop is
+    /// closed.
+    pub(crate) fn send<E: Errand + 'static>(&self, errand: E) -> Result<(), E> {
         // Boxed before the lock is taken; unboxed again if the loop turns out to be closed.
-        let callback = Box::new(callback);
+        let errand = Box::new(errand);
         if let Some(lp) = current::local(self.remote.loop_id) {
-            lp.queue_mail(Posted::Call(callback));
+            lp.queue_mail(Posted::Call(errand));
             return Ok(());
         }
         self.remote
-            .post(callback, |boxed| Posted::Call(boxed))
-            .map_err(|boxed| LoopClosedError(*boxed))
+            .post(errand, |boxed| Posted::Call(boxed))
+            .map_err(|boxed| *boxed)
     }
 
     /// Asks the loop to stop, like a callback that calls [`LoopHandle::stop`](crate::LoopHandle::stop).
@@ -242,6 +264,11 @@ impl RemoteHandle {
 
     pub(crate) fn loop_id(&self) -> u64 {
         self.remote.loop_id
+    }
+
+    /// Where the loop was made.
+    pub(crate) fn loop_site(&self) -> &'static Location<'static> {
+        self.remote.site
     }
 
     /// [`expect_work`](Self::expect_work) without a guard.

@@ -483,8 +483,9 @@ impl LoopState {
     /// Drops everything that is pending, exactly once, and refuses everything from then on.
     ///
     /// Coroutines go first, in the order in which their tasks were made, then ready callbacks, what
-    /// threads posted, timers, and futures that only their callbacks keep. All the while the loop accepts what their `Drop`s schedule,
-    /// cancel or complete, and drops that in turn.
+    /// threads posted, timers, and futures that only their callbacks keep. All the while the loop accepts what
+    /// their `Drop`s schedule, cancel or complete, and drops that in turn. When nothing of that is left, what was
+    /// bound to the loop goes.
     pub(super) fn close(self: &Rc<Self>) {
         if self.life.get() != Life::Open {
             return;
@@ -494,7 +495,7 @@ impl LoopState {
         self.set_has_hook(false);
         let entered = current::enter(Some(self.clone()));
         for _ in 0..CLOSING_ROUNDS {
-            if !self.drop_pending() {
+            if !self.drop_pending() && !self.threads.unbind_all(self) {
                 break;
             }
         }

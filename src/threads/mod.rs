@@ -3,6 +3,9 @@
 //! What a thread sends to the loop is a callback that carries a number; what the number stands for, which
 //! need not be `Send`, waits on the loop's thread ([`Threads`]).
 
+mod bound;
+#[cfg(all(test, loom))]
+mod bound_models;
 mod executors;
 mod submit;
 mod wrapped;
@@ -12,9 +15,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use self::bound::{LoopBound, LoopBoundError};
 pub use self::executors::to_thread;
 pub use self::wrapped::wrap_future;
 
+use self::bound::Bindings;
 use crate::concurrent::Executor;
 use crate::event_loop::{LoopState, current};
 
@@ -24,6 +29,8 @@ pub(crate) struct Threads {
     /// What waits for a thread, by numbers that are never used again.
     bridges: RefCell<BTreeMap<u64, Rc<dyn Bridge>>>,
     last_bridge: Cell<u64>,
+    /// What threads have names for, by numbers of the same kind.
+    bindings: Bindings,
     /// Made when it is first needed.
     default_executor: RefCell<Option<Arc<dyn Executor>>>,
     /// `shutdown_default_executor` was called.
@@ -56,8 +63,15 @@ impl Threads {
         self.default_executor.borrow().is_some()
     }
 
+    /// Drops what threads have names for; says whether there was anything.
+    pub(crate) fn unbind_all(&self, lp: &Rc<LoopState>) -> bool {
+        self.bindings.drop_all(lp)
+    }
+
     /// The loop is closed: nothing will arrive any more.
     pub(crate) fn close(&self, lp: &Rc<LoopState>) {
+        // There are some if `Drop`s never stopped scheduling.
+        self.unbind_all(lp);
         for bridge in self.bridges.take().into_values() {
             lp.drop_user(bridge);
         }

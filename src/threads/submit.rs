@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::{Bridge, arrive};
 use crate::concurrent::{self, ResultError};
 use crate::errors::{self, PanicError};
-use crate::event_loop::{LoopHandle, RemoteHandle};
+use crate::event_loop::{LoopHandle, LoopState, RemoteHandle};
 use crate::tasks::{Task, TaskHandle};
 
 impl RemoteHandle {
@@ -58,19 +58,33 @@ impl RemoteHandle {
         F: FnOnce() -> C + Send + 'static,
         C: IntoFuture<Output: Send + 'static, IntoFuture: 'static> + 'static,
     {
-        let site = Location::caller();
+        self.submit(Location::caller(), |_| Some(make()))
+    }
+
+    /// [`run_coroutine_threadsafe`](Self::run_coroutine_threadsafe) on behalf of whoever is at `site`. If `make` has
+    /// nothing to make the coroutine of, because the loop is being closed, the future ends as if it were.
+    pub(super) fn submit<F, C>(
+        &self,
+        site: &'static Location<'static>,
+        make: F,
+    ) -> concurrent::Future<C::Output>
+    where
+        F: FnOnce(&Rc<LoopState>) -> Option<C> + Send + 'static,
+        C: IntoFuture<Output: Send + 'static, IntoFuture: 'static> + 'static,
+    {
         let future = concurrent::Future::of_a_loop(self.loop_id());
         let promise = Unfinished(future.clone());
         let remote = self.clone();
-        let begin = move || match catch_unwind(AssertUnwindSafe(make)) {
-            Ok(coroutine) => chain(
-                LoopHandle::running().create_task(coroutine),
-                promise,
-                &remote,
-            ),
-            Err(payload) => {
-                let panic = PanicError::new(payload, "maker of a coroutine".to_owned(), site);
-                promise.0.fail(ResultError::Panicked(panic));
+        let begin = move || {
+            let running = LoopHandle::running();
+            let made = catch_unwind(AssertUnwindSafe(|| make(&running.lp)));
+            match made {
+                Ok(Some(coroutine)) => chain(running.create_task(coroutine), promise, &remote),
+                Ok(None) => drop(promise),
+                Err(payload) => {
+                    let panic = PanicError::new(payload, "maker of a coroutine".to_owned(), site);
+                    promise.0.fail(ResultError::Panicked(panic));
+                }
             }
         };
         // Refused, it is dropped, and that ends the future.

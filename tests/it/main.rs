@@ -8,6 +8,7 @@ mod support;
 
 mod as_completed;
 mod barriers;
+mod bound;
 mod cancellation;
 mod catching;
 mod clock;

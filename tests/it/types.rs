@@ -11,12 +11,12 @@ use callsoon::{
     Barrier, BoundedSemaphore, BrokenBarrierError, Builder, CallbackId, CancelOrigin,
     CancelledError, Clock, Condition, Coroutine, CoroutineState, DeadlockReport, Event, EventLoop,
     ExceptionContext, ExpectedWork, Future, GetNowaitError, Handle, InvalidStateError, LifoQueue,
-    Lock, LockGuard, LoopClosedError, LoopHandle, NoRunningLoopError, NotAcquiredError, Outcome,
-    OverReleaseError, OwnedFuture, PanicError, Permit, PriorityQueue, PutNowaitError, Queue,
-    QueueShutDown, RemoteHandle, ResultError, ResumeError, RunEnd, RunError, Runner, Semaphore,
-    Sleep, Snapshot, SnapshotError, Task, TaskBuilder, TaskDoneError, TaskHandle, TimerHandle,
-    Turn, WaitingTask, YieldNow, Yielder, Yielding, concurrent, sleep, sleep_until, testing,
-    yield_now,
+    Lock, LockGuard, LoopBound, LoopBoundError, LoopClosedError, LoopHandle, NoRunningLoopError,
+    NotAcquiredError, Outcome, OverReleaseError, OwnedFuture, PanicError, Permit, PriorityQueue,
+    PutNowaitError, Queue, QueueShutDown, RemoteHandle, ResultError, ResumeError, RunEnd, RunError,
+    Runner, Semaphore, Sleep, Snapshot, SnapshotError, Task, TaskBuilder, TaskDoneError,
+    TaskHandle, TimerHandle, Turn, WaitingTask, YieldNow, Yielder, Yielding, concurrent, sleep,
+    sleep_until, testing, yield_now,
 };
 
 use crate::support::{ms, settle, turn, virtual_loop};
@@ -102,6 +102,8 @@ check!(concurrent::AsCompleted<concurrent::Future<u32>, u32>: Send + Sync);
 check!(concurrent::WaitError<concurrent::Future<u32>>: Send + Sync);
 check!(RemoteHandle: Send + Sync);
 check!(ExpectedWork: Send + Sync);
+check!(LoopBound<std::rc::Rc<std::cell::Cell<u32>>>: Send + Sync);
+check!(LoopBoundError: Send + Sync);
 check!(Builder: Send + Sync);
 check!(Clock: Send + Sync);
 check!(Turn: Send + Sync);
@@ -147,6 +149,7 @@ fn awaits_are_unpin() {
 fn hot_handles_are_small() {
     assert_eq!(size_of::<LoopHandle>(), 8);
     assert_eq!(size_of::<RemoteHandle>(), 8);
+    assert_eq!(size_of::<LoopBound<[u8; 100]>>(), 8);
     assert_eq!(size_of::<CallbackId>(), 16);
     assert_eq!(size_of::<CancelledError>(), 8);
     assert_eq!(size_of::<PanicError>(), 8);
@@ -166,6 +169,7 @@ fn errors_are_errors_for_every_type() {
     struct Plain;
     check::<InvalidStateError<Plain>>();
     check::<LoopClosedError<Plain>>();
+    check::<LoopBoundError>();
     check::<ResumeError<Plain>>();
     check::<ResultError>();
     check::<RunError>();
