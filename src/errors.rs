@@ -380,7 +380,19 @@ impl std::error::Error for PanicError {}
 /// let error = event_loop.run_until_complete(&future).unwrap_err();
 /// assert!(matches!(error, RunError::Cancelled(_)));
 /// ```
-#[derive(Clone, Debug)]
+///
+/// What `unwrap()` prints of a deadlock is the report, as it is meant to be read:
+///
+/// ```
+/// use callsoon::{Clock, EventLoop};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let task = event_loop.task(std::future::pending::<()>()).name("waiter").spawn();
+/// let error = event_loop.run_until_complete(task).unwrap_err();
+/// assert_eq!(format!("{error:?}"), error.to_string());
+/// assert!(error.to_string().contains("and 1 task waits\n  'waiter' created at "));
+/// ```
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum RunError {
     /// What was run ended cancelled.
@@ -412,6 +424,21 @@ impl fmt::Display for RunError {
             ),
             Self::Closed => f.write_str("event loop is closed"),
             Self::Taken => ResultError::Taken.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(cancelled) => f.debug_tuple("Cancelled").field(cancelled).finish(),
+            Self::Stopped => f.write_str("Stopped"),
+            // It prints itself for a reader, and needs no more around that.
+            Self::Deadlock(report) if !f.alternate() => report.fmt(f),
+            Self::Deadlock(report) => f.debug_tuple("Deadlock").field(report).finish(),
+            Self::AlreadyRunning(site) => write!(f, "AlreadyRunning({site})"),
+            Self::Closed => f.write_str("Closed"),
+            Self::Taken => f.write_str("Taken"),
         }
     }
 }

@@ -7,10 +7,20 @@ use std::rc::Rc;
 use super::state::LoopState;
 use crate::snapshot::Snapshot;
 
+/// How many tasks a report prints: a reader's patience, not a limit of what it knows.
+const SHOWN_TASKS: usize = 100;
+
+/// How many things a printed task waits for; a `join!` of very many is one task.
+const SHOWN_AWAITS: usize = 20;
+
 /// Every task that waits, and what for, on a loop that can never go on.
 ///
 /// Only a loop on a virtual clock can know: on the monotonic clock another thread may always post
 /// something, and the loop waits for it.
+///
+/// It is printed as a list of the tasks, of which a long report shows the first hundred; all of them are in
+/// [`tasks`](Self::tasks). `Debug` prints the same, since that is what `unwrap()` shows; `{:#?}` prints
+/// everything, the snapshot included.
 ///
 /// *From asyncio:* nothing; there such a program hangs.
 ///
@@ -30,7 +40,7 @@ use crate::snapshot::Snapshot;
 ///     other => unreachable!("{other:?}"),
 /// }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DeadlockReport {
     tasks: Rc<[WaitingTask]>,
     snapshot: Rc<Snapshot>,
@@ -189,10 +199,25 @@ impl fmt::Display for DeadlockReport {
             1 => write!(f, "1 task waits"),
             n => write!(f, "{n} tasks wait"),
         }?;
-        for task in self.tasks() {
+        for task in self.tasks().iter().take(SHOWN_TASKS) {
             write!(f, "\n  {task}")?;
         }
-        Ok(())
+        match self.tasks.len().saturating_sub(SHOWN_TASKS) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+impl fmt::Debug for DeadlockReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return fmt::Display::fmt(self, f);
+        }
+        f.debug_struct("DeadlockReport")
+            .field("tasks", &self.tasks)
+            .field("snapshot", &self.snapshot)
+            .finish()
     }
 }
 
@@ -203,9 +228,16 @@ impl fmt::Display for WaitingTask {
             "'{}' created at {} waits for ",
             self.name, self.created_at
         )?;
-        match self.awaits.as_slice() {
-            [] => f.write_str("something that is not callsoon's"),
-            awaits => f.write_str(&awaits.join(" and ")),
+        if self.awaits.is_empty() {
+            return f.write_str("something that is not callsoon's");
+        }
+        for (index, awaited) in self.awaits.iter().take(SHOWN_AWAITS).enumerate() {
+            let between = if index == 0 { "" } else { " and " };
+            write!(f, "{between}{awaited}")?;
+        }
+        match self.awaits.len().saturating_sub(SHOWN_AWAITS) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }
