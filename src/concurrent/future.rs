@@ -125,7 +125,7 @@ impl<T: 'static> Future<T> {
     pub fn set_result(&self, value: T) -> Result<(), InvalidStateError<T>> {
         match self.shared.finish(self, Phase::Ready(value)) {
             Ok(()) => Ok(()),
-            Err((Phase::Ready(value), why)) => Err(InvalidStateError::new(value, why)),
+            Err((Phase::Ready(value), why)) => Err(InvalidStateError::new(value, why, None)),
             Err(_) => unreachable!("it comes back as it was given"),
         }
     }
@@ -251,7 +251,7 @@ impl<T: 'static> Future<T> {
     /// ```
     pub fn set_running_or_notify_cancel(&self) -> Result<bool, InvalidStateError<()>> {
         let started = self.shared.start();
-        started.map_err(|why: Refused| InvalidStateError::new((), why))
+        started.map_err(|why: Refused| InvalidStateError::new((), why, None))
     }
 
     /// Waits until it is done, at most for `timeout`, and gives a clone of the result. `None`: as long as

@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::state::LoopState;
+use crate::futures::AnyRef;
 use crate::snapshot::Snapshot;
 
 /// How many tasks a report prints: a reader's patience, not a limit of what it knows.
@@ -44,6 +45,16 @@ const SHOWN_AWAITS: usize = 20;
 pub struct DeadlockReport {
     tasks: Rc<[WaitingTask]>,
     snapshot: Rc<Snapshot>,
+    /// What the run waited for; a `run_forever` waits for nothing.
+    waited_for: Option<WaitedFor>,
+}
+
+/// What a run would have ended with.
+#[derive(Clone, Debug)]
+struct WaitedFor {
+    description: Rc<str>,
+    /// Its place among the tasks, if it is one.
+    place: Option<usize>,
 }
 
 /// A task in a [`DeadlockReport`].
@@ -120,6 +131,43 @@ impl DeadlockReport {
         &self.snapshot
     }
 
+    /// Describes what the run waited for. Nothing, for [`run_forever`](crate::EventLoop::run_forever).
+    ///
+    /// A report is printed with it if it is not one of the tasks that are printed.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// A future that nobody completes:
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop, RunError};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let reply = event_loop.create_future::<u32>();
+    /// let Err(RunError::Deadlock(report)) = event_loop.run_until_complete(&reply) else {
+    ///     unreachable!("nobody replies")
+    /// };
+    /// let waited_for = report.waited_for().expect("there was something");
+    /// assert_eq!(waited_for, format!("<Future pending created at {}>", reply.created_at()));
+    /// assert!(report.to_string().ends_with(&format!("the run waits for {waited_for}")));
+    /// ```
+    pub fn waited_for(&self) -> Option<&str> {
+        self.waited_for.as_ref().map(|it| &*it.description)
+    }
+
+    /// The report of a run that waited for `future`.
+    pub(super) fn waiting_for(mut self, future: &AnyRef) -> Self {
+        let id = future.task().map(|head| head.id());
+        let mut tasks = self.snapshot.tasks().iter();
+        self.waited_for = Some(WaitedFor {
+            description: Snapshot::describe(future).into(),
+            place: id.and_then(|id| tasks.position(|task| task.id() == id)),
+        });
+        self
+    }
+
     pub(super) fn of(lp: &Rc<LoopState>) -> Self {
         let snapshot = Snapshot::take(lp);
         let waiting = snapshot.tasks().iter().map(|task| WaitingTask {
@@ -130,6 +178,7 @@ impl DeadlockReport {
         Self {
             tasks: waiting.collect(),
             snapshot: Rc::new(snapshot),
+            waited_for: None,
         }
     }
 }
@@ -202,9 +251,16 @@ impl fmt::Display for DeadlockReport {
         for task in self.tasks().iter().take(SHOWN_TASKS) {
             write!(f, "\n  {task}")?;
         }
-        match self.tasks.len().saturating_sub(SHOWN_TASKS) {
-            0 => Ok(()),
-            more => write!(f, "\n  and {more} more"),
+        let more = self.tasks.len().saturating_sub(SHOWN_TASKS);
+        if more > 0 {
+            write!(f, "\n  and {more} more")?;
+        }
+        match &self.waited_for {
+            // A task that stands above needs no second line.
+            Some(it) if it.place.is_none_or(|place| place >= SHOWN_TASKS) => {
+                write!(f, "\n  the run waits for {}", it.description)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -217,6 +273,7 @@ impl fmt::Debug for DeadlockReport {
         f.debug_struct("DeadlockReport")
             .field("tasks", &self.tasks)
             .field("snapshot", &self.snapshot)
+            .field("waited_for", &self.waited_for())
             .finish()
     }
 }

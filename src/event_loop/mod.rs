@@ -333,7 +333,7 @@ impl LoopState {
             // Also when `stop()` was called in the very turn in which it was done.
             _ if future.state() != State::Pending => Ok(()),
             RunEnd::Stopped => Err(RunError::Stopped),
-            RunEnd::Idle(report) => Err(RunError::Deadlock(report)),
+            RunEnd::Idle(report) => Err(RunError::Deadlock(report.waiting_for(future))),
         }
     }
 

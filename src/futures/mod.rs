@@ -313,7 +313,8 @@ impl<T: 'static> Future<T> {
     #[track_caller]
     pub fn set_result(&self, value: T) -> Result<(), InvalidStateError<T>> {
         if self.core.task().is_some() {
-            return Err(InvalidStateError::new(value, Refused::Task));
+            let site = Some(self.created_at());
+            return Err(InvalidStateError::new(value, Refused::Task, site));
         }
         self.shared().set_result(&self.core, value)
     }

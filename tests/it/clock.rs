@@ -3,7 +3,9 @@
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use callsoon::{Clock, EventLoop, RunEnd, RunError, sleep, sleep_until, yield_now};
+use callsoon::{
+    Clock, EventLoop, FutureHandle, RunEnd, RunError, gather, sleep, sleep_until, yield_now,
+};
 
 use crate::support::{Log, ms, settle, turn, virtual_loop};
 
@@ -192,6 +194,66 @@ fn a_deadlock_lists_all_that_a_task_awaits() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// DIFFERENCE: of a run that waits for something that is no task, the report says what that was.
+#[test]
+fn a_deadlock_names_what_the_run_waited_for() {
+    let event_loop = virtual_loop();
+    let future = event_loop.create_future::<u32>();
+    let gathered = gather([future.clone()]);
+    let kinds = [
+        (FutureHandle::from(&future), "Future"),
+        (FutureHandle::from(&gathered), "Gather"),
+    ];
+    for (waited_for, kind) in kinds {
+        let site = waited_for.created_at();
+        let error = event_loop.run_until_complete(waited_for).unwrap_err();
+        let text = error.to_string();
+        let RunError::Deadlock(report) = error else {
+            panic!("{text}");
+        };
+        let expected = report.waited_for().unwrap();
+        let start = format!("<{kind} pending created at {site}");
+        assert!(expected.starts_with(&start), "{expected}");
+        assert_eq!(
+            text,
+            format!(
+                "deadlock: nothing is left that could happen, and no task waits\n  \
+                 the run waits for {expected}"
+            )
+        );
+    }
+}
+
+/// DIFFERENCE: a task is in the list, and named once, unless the list ends before it.
+#[test]
+fn a_deadlock_names_the_task_of_the_run_once() {
+    let event_loop = virtual_loop();
+    let first = event_loop.task(std::future::pending::<()>()).name("first");
+    let first = first.spawn();
+    let error = event_loop.run_until_complete(&first).unwrap_err();
+    assert_eq!(error.to_string().matches("'first'").count(), 1, "{error}");
+    for _ in 0..100 {
+        event_loop.create_task(std::future::pending::<()>());
+    }
+    let last = event_loop.task(std::future::pending::<()>()).name("last");
+    let error = event_loop.run_until_complete(last.spawn()).unwrap_err();
+    let text = error.to_string();
+    let RunError::Deadlock(report) = error else {
+        panic!("{text}");
+    };
+    let waited_for = report.waited_for().unwrap();
+    assert!(waited_for.starts_with("<Task pending name='last' created at "));
+    assert!(
+        text.ends_with(&format!("\n  and 2 more\n  the run waits for {waited_for}")),
+        "{text}"
+    );
+    // Nobody waits for anything in particular here.
+    let RunEnd::Idle(report) = event_loop.run_forever() else {
+        panic!("nobody stopped it");
+    };
+    assert_eq!(report.waited_for(), None);
 }
 
 /// DIFFERENCE: what `unwrap()` prints of a deadlock is the report, and `{:#?}` prints all there is.
