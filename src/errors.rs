@@ -7,8 +7,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
+use log::Level;
+
 use crate::cancellation::CancelledError;
 use crate::event_loop::DeadlockReport;
+use crate::reports::report;
 use crate::sync::Mutex;
 
 /// Why a future has no result to give.
@@ -253,25 +256,26 @@ impl PanicError {
     }
 
     /// Calls something of a user's for which no loop is there to answer; what it is was created at `site`,
-    /// if that is known. A panic is an error for `log`, and no more.
+    /// if that is known. A panic is reported as an error, and no more.
     pub(crate) fn logged<R>(
         what: &str,
         site: Option<&'static Location<'static>>,
         user_code: impl FnOnce() -> R,
     ) -> Option<R> {
-        let report = |payload| {
+        let tell = |payload| {
             // It may panic as it is dropped.
             let panic = Self::new(payload, what.to_owned(), site.unwrap_or(Location::caller()));
-            let report = || match site {
-                Some(_) => log::error!(target: "callsoon", "{panic}"),
-                None => log::error!(target: "callsoon", "panic in {what}: {}", panic.message()),
+            let tell = || match site {
+                Some(_) => report(Level::Error, format_args!("{panic}")),
+                None => {
+                    let message = panic.message();
+                    report(Level::Error, format_args!("panic in {what}: {message}"))
+                }
             };
             // A logger that panics as well has had its chance.
-            let _ = catch_unwind(AssertUnwindSafe(report));
+            let _ = catch_unwind(AssertUnwindSafe(tell));
         };
-        catch_unwind(AssertUnwindSafe(user_code))
-            .map_err(report)
-            .ok()
+        catch_unwind(AssertUnwindSafe(user_code)).map_err(tell).ok()
     }
 
     /// Gives what the panic said; if its payload is no text, a remark that says so.

@@ -122,6 +122,7 @@ mod ids;
 pub mod locks;
 pub mod observe;
 pub mod queues;
+mod reports;
 mod runners;
 mod shield;
 pub mod snapshot;

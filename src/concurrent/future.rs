@@ -339,7 +339,8 @@ impl<T: 'static> Future<T> {
     /// Has `callback` called once it is done, by the thread that completes it; at once, by this thread, if
     /// it is done already.
     ///
-    /// A panic in a callback is reported through `log`; the others are called nevertheless.
+    /// A panic in a callback is [reported](crate::LoopHandle::default_exception_handler) as an error; the
+    /// others are called nevertheless.
     ///
     /// *From asyncio:* `concurrent.futures.Future.add_done_callback()`.
     ///

@@ -4,10 +4,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
+use log::Level;
+
 use super::current;
 use super::mailbox::Mailbox;
 use crate::errors::LoopClosedError;
 use crate::observe::Pulse;
+use crate::reports::report;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::tasks::TaskWaker;
 
@@ -66,7 +69,7 @@ impl Remote {
             && catch_unwind(AssertUnwindSafe(|| hook())).is_err()
         {
             // Whoever schedules cannot help it, and what is scheduled must not suffer.
-            log::error!(target: "callsoon", "panic in a wake-up hook");
+            report(Level::Error, format_args!("panic in a wake-up hook"));
         }
     }
 
