@@ -12,7 +12,7 @@ use callsoon::{Clock, EventLoop, ExceptionContext, Runner, yield_now};
 /// In the environment of a process that is to play the scene.
 const PLAY: &str = "CALLSOON_TEST_PLAYS_ITS_SCENE";
 
-/// X1: the error of a task that nobody looked at, in a line that is the message.
+/// F18: the error of a task that nobody looked at, in a line that is the message.
 #[test]
 fn an_error_that_nobody_looked_at_is_a_line() {
     let printed = printed_by("an_error_that_nobody_looked_at_is_a_line", || {
@@ -29,7 +29,7 @@ fn an_error_that_nobody_looked_at_is_a_line() {
     assert!(printed.ends_with('\n'));
 }
 
-/// X1: whatever else is an error, as it is; of several lines, if it has several.
+/// X2: whatever else is an error, as it is; of several lines, if it has several.
 #[test]
 fn a_report_is_printed_as_it_is() {
     let printed = printed_by("a_report_is_printed_as_it_is", || {
@@ -41,7 +41,7 @@ fn a_report_is_printed_as_it_is() {
     assert_eq!(printed, "low on memory\nand on time\nbad line\n");
 }
 
-/// D1: a callback that is slow, in debug mode. It is the clock that moves.
+/// D3: a callback that is slow, in debug mode. It is the clock that moves.
 #[test]
 fn a_slow_callback_is_a_line() {
     let printed = printed_by("a_slow_callback_is_a_line", || {
@@ -95,7 +95,7 @@ fn a_handler_keeps_standard_error_silent() {
     assert_eq!(printed, "");
 }
 
-/// X1: so does a logger, of whatever level.
+/// So does a logger, of whatever level.
 #[test]
 fn a_logger_keeps_standard_error_silent() {
     struct Deaf;

@@ -272,7 +272,7 @@ impl<E: 'static> TaskGroup<E> {
                     state.scope().ask_outer_again(again);
                 }
                 let errors = failures.into_iter().filter_map(Failure::into_error);
-                Err(ExceptionGroup::new(errors.collect()))
+                Err(ExceptionGroup::of_tasks(errors.collect()))
             }
         }
     }
@@ -357,7 +357,7 @@ impl<E: 'static> TaskGroup<E> {
     ///     Ok(())
     /// }));
     /// let group = result.unwrap_err();
-    /// assert_eq!(group.to_string(), "1 error in a task group: invalid digit found in string");
+    /// assert_eq!(group.to_string(), "1 error in a group: invalid digit found in string");
     /// ```
     #[track_caller]
     pub fn create_try_task<F, U>(&self, coroutine: F) -> Task<Result<U, E>>
