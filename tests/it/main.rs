@@ -31,6 +31,7 @@ mod iteration;
 mod locks;
 mod panics;
 mod properties;
+mod queue_errors;
 mod queues;
 mod recording;
 mod reentrancy;
