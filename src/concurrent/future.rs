@@ -59,7 +59,6 @@ use crate::errors::{InvalidStateError, Refused};
 /// assert_eq!(got?, 42);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "a future does nothing by itself: wait for it, await it, or add a callback"]
 pub struct Future<T: 'static> {
     shared: Arc<Shared<T>>,
     /// Where the waker is that this handle's await has left.
@@ -82,6 +81,7 @@ impl<T: 'static> Future<T> {
     ///     assert_eq!(future.result(None).unwrap(), "done");
     /// });
     /// ```
+    #[must_use = "a future that nobody holds is never completed"]
     pub fn new() -> Self {
         Self::over(Shared::new(None))
     }

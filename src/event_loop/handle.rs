@@ -328,6 +328,7 @@ impl LoopHandle {
     /// assert_eq!(event_loop.run_until_complete(&future)?, "by hand");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[must_use = "a future that nobody holds is never completed"]
     #[track_caller]
     pub fn create_future<T: 'static>(&self) -> Future<T> {
         Future::new(Promise::create(&self.lp, Location::caller()))

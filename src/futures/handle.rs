@@ -57,7 +57,6 @@ impl<T: 'static> AwaitDone for Future<T> {
 /// assert!(mixed.iter().all(FutureHandle::cancelled));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
-#[must_use = "a future does nothing by itself: await it, add a callback, or drop it"]
 pub struct FutureHandle {
     future: AnyRef,
     /// While it is awaited: the same future with its type.

@@ -84,7 +84,26 @@ use crate::event_loop::LoopHandle;
 /// assert_eq!((output, event_loop.time().as_secs()), (["hello ...", "... world"], 1));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
-#[must_use = "a future does nothing by itself: await it, add a callback, or drop it"]
+///
+/// In the style of callbacks, what a request will bring may be left alone:
+///
+/// ```
+/// use callsoon::{EventLoop, Future, LoopHandle};
+///
+/// fn request(event_loop: &LoopHandle, what: u32) -> Future<u32> {
+///     let reply = event_loop.create_future();
+///     reply.add_done_callback(|reply| assert!(reply.result().is_ok())); // whoever asks
+///     let promise = reply.clone();
+///     event_loop.call_soon(move || promise.set_result(2 * what).unwrap());
+///     reply
+/// }
+///
+/// let event_loop = EventLoop::new();
+/// request(&event_loop, 1); // its callback is enough
+/// let reply = request(&event_loop, 21);
+/// assert_eq!(event_loop.run_until_complete(reply)?, 42);
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
 pub struct Future<T: 'static> {
     core: FutureRef<T>,
     /// The registration of this handle's await; 0 when it awaits nothing, `MISUSED` when it must
@@ -452,6 +471,7 @@ impl<T: 'static> Future<T> {
     /// assert_eq!(event_loop.run_until_complete(task.take())?.0, 7);
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
+    #[must_use = "nothing is moved out unless it is awaited"]
     pub fn take(&self) -> OwnedFuture<T> {
         OwnedFuture::new(self.clone())
     }
