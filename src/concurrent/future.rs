@@ -283,18 +283,18 @@ impl<T: 'static> Future<T> {
     /// use callsoon::concurrent::{Future, ResultError};
     ///
     /// let future = Future::new();
-    /// let too_early = future.result(Some(Duration::from_millis(1)));
+    /// let too_early = future.result(Duration::from_millis(1));
     /// assert!(matches!(too_early, Err(ResultError::TimedOut)));
     /// future.set_result(7).unwrap();
     /// assert_eq!(future.result(None)?, 7);
     /// # Ok::<(), ResultError>(())
     /// ```
     #[track_caller]
-    pub fn result(&self, timeout: Option<Duration>) -> Result<T, ResultError>
+    pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T, ResultError>
     where
         T: Clone,
     {
-        self.shared.wait(Deadline::after(timeout))?;
+        self.shared.wait(Deadline::after(timeout.into()))?;
         Ok(self.shared.borrow()?.value().clone())
     }
 
@@ -326,8 +326,8 @@ impl<T: 'static> Future<T> {
     /// # Ok::<(), ResultError>(())
     /// ```
     #[track_caller]
-    pub fn take_result(&self, timeout: Option<Duration>) -> Result<T, ResultError> {
-        self.take_result_until(Deadline::after(timeout))
+    pub fn take_result(&self, timeout: impl Into<Option<Duration>>) -> Result<T, ResultError> {
+        self.take_result_until(Deadline::after(timeout.into()))
     }
 
     #[track_caller]
@@ -420,11 +420,11 @@ impl<U: 'static, E: 'static> Future<Result<U, E>> {
     /// assert_eq!(future.exception(None).unwrap(), Some("disk full"));
     /// ```
     #[track_caller]
-    pub fn exception(&self, timeout: Option<Duration>) -> Result<Option<E>, ResultError>
+    pub fn exception(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<E>, ResultError>
     where
         E: Clone,
     {
-        self.shared.wait(Deadline::after(timeout))?;
+        self.shared.wait(Deadline::after(timeout.into()))?;
         Ok(self.shared.borrow()?.value().as_ref().err().cloned())
     }
 }

@@ -242,7 +242,7 @@ impl EventLoop {
 
     /// Runs one turn, waiting for something to do at most for `limit`; `None`: as long as it takes.
     ///
-    /// With this a loop lives inside another one: a host calls `run_once(Some(Duration::ZERO))` in
+    /// With this a loop lives inside another one: a host calls `run_once(Duration::ZERO)` in
     /// each of its own turns, asks [`next_deadline`](LoopHandle::next_deadline) how long it may
     /// sleep, and is told by [`set_wakeup_hook`](LoopHandle::set_wakeup_hook) when that changes. On
     /// a virtual clock the wait moves the clock instead, by `limit` at most.
@@ -263,15 +263,15 @@ impl EventLoop {
     ///
     /// let event_loop = EventLoop::new();
     /// event_loop.call_soon(|| println!("first turn"));
-    /// let turn = event_loop.run_once(Some(Duration::ZERO))?;
+    /// let turn = event_loop.run_once(Duration::ZERO)?;
     /// assert_eq!(turn.ran, 1);
     /// assert_eq!(event_loop.next_deadline(), None);
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
     #[track_caller]
-    pub fn run_once(&self, limit: Option<Duration>) -> Result<Turn, RunError> {
+    pub fn run_once(&self, limit: impl Into<Option<Duration>>) -> Result<Turn, RunError> {
         let _running = self.lp().start_run(Location::caller())?;
-        let patience = limit.map_or(Patience::Unlimited, Patience::AtMost);
+        let patience = limit.into().map_or(Patience::Unlimited, Patience::AtMost);
         let mut main = NoMain;
         let mut stepper = Stepper::new(self.lp(), &mut main);
         Ok(self.lp().single_turn(patience, &mut stepper))

@@ -9,6 +9,7 @@ mod awaiting;
 mod callbacks;
 mod core;
 mod describe;
+mod exceptions;
 mod flat_drop;
 mod handle;
 mod listener;
@@ -42,7 +43,8 @@ use crate::event_loop::LoopHandle;
 
 /// A handle to something that will have a result of type `T`.
 ///
-/// Awaiting it gives the result: a clone of it, or the result itself when this is the last handle.
+/// Awaiting it gives the result: a clone of it, or the result itself when this is the last handle. If `T` is not
+/// `Clone`, await [`take()`](Self::take) instead, which moves it out.
 /// Awaiting a future that is done does not suspend.
 ///
 /// *From asyncio:* `asyncio.Future`. Differences:
@@ -452,6 +454,25 @@ impl<T: 'static> Future<T> {
         id.loop_id == self.core.base().lp.id && self.core.remove_callback(id.id)
     }
 
+    /// Gives a handle without the type of the result, for keeping futures of all sorts together.
+    ///
+    /// *From asyncio:* nothing; there futures have no types.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let number = event_loop.create_future::<u32>();
+    /// let text = event_loop.create_future::<String>();
+    /// for future in [number.handle(), text.handle()] {
+    ///     future.cancel();
+    /// }
+    /// assert!(number.cancelled() && text.cancelled());
+    /// ```
+    pub fn handle(&self) -> FutureHandle {
+        FutureHandle::from(self)
+    }
+
     /// Gives a handle that has the result to itself: awaiting it moves the result out, and needs no
     /// `Clone`.
     ///
@@ -543,68 +564,6 @@ impl<T: 'static> Future<T> {
     /// ```
     pub fn created_at(&self) -> &'static Location<'static> {
         self.core.base().site
-    }
-}
-
-impl<U: 'static, E: 'static> Future<Result<U, E>> {
-    /// Completes the future with an error.
-    ///
-    /// *From asyncio:* `Future.set_exception()`. Differences: same as `set_result(Err(error))`.
-    ///
-    /// # Errors
-    ///
-    /// As for [`set_result`](Self::set_result); the error comes back.
-    ///
-    /// # Panics
-    ///
-    /// As for [`set_result`](Self::set_result).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let event_loop = callsoon::EventLoop::new();
-    /// let future = event_loop.create_future::<Result<u32, &str>>();
-    /// future.set_exception("no such host")?;
-    /// assert_eq!(event_loop.run_until_complete(&future)?, Err("no such host"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn set_exception(&self, error: E) -> Result<(), InvalidStateError<E>> {
-        self.set_result(Err(error)).map_err(|refused| {
-            refused.map(|value| match value {
-                Err(error) => error,
-                Ok(_) => unreachable!("it comes back as it was given"),
-            })
-        })
-    }
-
-    /// Gives a clone of the error, `None` if there is a result instead.
-    ///
-    /// *From asyncio:* `Future.exception()`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`result`](Self::result).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use callsoon::EventLoop;
-    ///
-    /// let event_loop = EventLoop::new();
-    /// let future = event_loop.create_future::<Result<u32, String>>();
-    /// future.set_exception("no such host".to_owned())?;
-    /// assert_eq!(future.exception()?, Some("no such host".to_owned()));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn exception(&self) -> Result<Option<E>, ResultError>
-    where
-        E: Clone,
-    {
-        self.with_result(|outcome| match outcome {
-            Ok(result) => Ok(result.as_ref().err().cloned()),
-            Err(error) => Err(error.clone()),
-        })
     }
 }
 

@@ -327,7 +327,7 @@ impl<E: 'static> TaskGroup<E> {
     ///
     /// The error moves into the [`ExceptionGroup`] when the group is left; who looks at the task's
     /// result after that finds it [`Taken`](crate::ResultError::Taken). See
-    /// [`create_shared_try_task`](Self::create_shared_try_task) for errors that both are to have.
+    /// [`create_try_task_shared`](Self::create_try_task_shared) for errors that both are to have.
     ///
     /// *From asyncio:* `tg.create_task(coro)`.
     ///
@@ -391,7 +391,7 @@ impl<E: 'static> TaskGroup<E> {
     /// run(async {
     ///     let mut task = None;
     ///     let result = TaskGroup::run(async |tg| {
-    ///         task = Some(tg.create_shared_try_task(async { Err::<(), _>("lost") }));
+    ///         task = Some(tg.create_try_task_shared(async { Err::<(), _>("lost") }));
     ///         Ok(())
     ///     });
     ///     assert_eq!(result.await.unwrap_err().errors(), ["lost"]);
@@ -399,7 +399,7 @@ impl<E: 'static> TaskGroup<E> {
     /// });
     /// ```
     #[track_caller]
-    pub fn create_shared_try_task<F, U>(&self, coroutine: F) -> Task<Result<U, E>>
+    pub fn create_try_task_shared<F, U>(&self, coroutine: F) -> Task<Result<U, E>>
     where
         F: IntoFuture<Output = Result<U, E>, IntoFuture: 'static>,
         U: 'static,

@@ -28,6 +28,7 @@ mod gather;
 mod handles;
 mod hard_cases;
 mod iteration;
+mod limits;
 mod locks;
 mod panics;
 mod properties;

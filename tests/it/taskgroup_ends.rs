@@ -135,7 +135,7 @@ fn shared_error_is_in_both_places() {
     let made = child.clone();
     let result: Result<Result<(), Failed>, _> =
         event_loop.run_until_complete(TaskGroup::run(async move |group| {
-            made.replace(Some(group.create_shared_try_task(fails("no"))));
+            made.replace(Some(group.create_try_task_shared(fails("no"))));
             Ok(())
         }));
     assert_eq!(result.unwrap().unwrap_err().errors(), ["no"]);
