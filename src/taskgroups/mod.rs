@@ -107,6 +107,9 @@ impl<E: 'static> TaskGroup<E> {
     /// group: the other tasks and the body are cancelled. So does a body that returns `Err`. What comes
     /// out then is an [`ExceptionGroup`].
     ///
+    /// If nothing in the group can fail, use [`task_group`]: here the compiler would ask for the type of the
+    /// errors ("type annotations needed", E0282).
+    ///
     /// *From asyncio:* `async with asyncio.TaskGroup() as tg: ...`. Differences: those of
     /// [`TaskGroup`].
     ///
