@@ -7,8 +7,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
+use log::Level;
+
 use crate::cancellation::CancelledError;
 use crate::event_loop::DeadlockReport;
+use crate::reports::report;
 use crate::sync::Mutex;
 
 /// Why a future has no result to give.
@@ -77,12 +80,15 @@ impl std::error::Error for ResultError {
 /// let future = event_loop.create_future();
 /// future.cancel();
 /// let refused = future.set_result("late").unwrap_err();
-/// assert_eq!(refused.to_string(), "future is cancelled");
+/// let site = future.created_at();
+/// assert_eq!(refused.to_string(), format!("future created at {site} is cancelled"));
 /// assert_eq!(refused.into_value(), "late");
 /// ```
 pub struct InvalidStateError<T> {
     value: T,
     reason: Refused,
+    /// Where the future was created; a concurrent one does not know.
+    created_at: Option<&'static Location<'static>>,
 }
 
 /// Why a result was refused.
@@ -94,8 +100,16 @@ pub(crate) enum Refused {
 }
 
 impl<T> InvalidStateError<T> {
-    pub(crate) fn new(value: T, reason: Refused) -> Self {
-        Self { value, reason }
+    pub(crate) fn new(
+        value: T,
+        reason: Refused,
+        created_at: Option<&'static Location<'static>>,
+    ) -> Self {
+        Self {
+            value,
+            reason,
+            created_at,
+        }
     }
 
     /// Gives back the value that was refused.
@@ -133,7 +147,8 @@ impl<T> InvalidStateError<T> {
     /// let future = event_loop.create_future();
     /// future.set_result("first")?;
     /// let refused = future.set_result("second").unwrap_err();
-    /// assert_eq!(format!("{refused}: {}", refused.value()), "future has a result already: second");
+    /// assert!(refused.to_string().ends_with("has a result already"));
+    /// assert_eq!(refused.value(), &"second");
     /// # Ok::<(), callsoon::InvalidStateError<&str>>(())
     /// ```
     pub fn value(&self) -> &T {
@@ -144,25 +159,33 @@ impl<T> InvalidStateError<T> {
         InvalidStateError {
             value: f(self.value),
             reason: self.reason,
+            created_at: self.created_at,
         }
     }
 }
 
 impl<T> fmt::Debug for InvalidStateError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("InvalidStateError")
-            .field(&self.reason)
-            .finish()
+        let mut fields = f.debug_struct("InvalidStateError");
+        fields.field("reason", &self.reason);
+        if let Some(site) = self.created_at {
+            fields.field("created_at", &format_args!("{site}"));
+        }
+        fields.finish()
     }
 }
 
 impl<T> fmt::Display for InvalidStateError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.reason {
-            Refused::Done => "future has a result already",
-            Refused::Cancelled => "future is cancelled",
-            Refused::Task => "the result of a task is set by its coroutine alone",
-        })
+        let (what, why) = match self.reason {
+            Refused::Done => ("future", "has a result already"),
+            Refused::Cancelled => ("future", "is cancelled"),
+            Refused::Task => ("task", "gets its result from its coroutine alone"),
+        };
+        match self.created_at {
+            Some(site) => write!(f, "{what} created at {site} {why}"),
+            None => write!(f, "{what} {why}"),
+        }
     }
 }
 
@@ -233,25 +256,26 @@ impl PanicError {
     }
 
     /// Calls something of a user's for which no loop is there to answer; what it is was created at `site`,
-    /// if that is known. A panic is an error for `log`, and no more.
+    /// if that is known. A panic is reported as an error, and no more.
     pub(crate) fn logged<R>(
         what: &str,
         site: Option<&'static Location<'static>>,
         user_code: impl FnOnce() -> R,
     ) -> Option<R> {
-        let report = |payload| {
+        let tell = |payload| {
             // It may panic as it is dropped.
             let panic = Self::new(payload, what.to_owned(), site.unwrap_or(Location::caller()));
-            let report = || match site {
-                Some(_) => log::error!(target: "callsoon", "{panic}"),
-                None => log::error!(target: "callsoon", "panic in {what}: {}", panic.message()),
+            let tell = || match site {
+                Some(_) => report(Level::Error, format_args!("{panic}")),
+                None => {
+                    let message = panic.message();
+                    report(Level::Error, format_args!("panic in {what}: {message}"))
+                }
             };
             // A logger that panics as well has had its chance.
-            let _ = catch_unwind(AssertUnwindSafe(report));
+            let _ = catch_unwind(AssertUnwindSafe(tell));
         };
-        catch_unwind(AssertUnwindSafe(user_code))
-            .map_err(report)
-            .ok()
+        catch_unwind(AssertUnwindSafe(user_code)).map_err(tell).ok()
     }
 
     /// Gives what the panic said; if its payload is no text, a remark that says so.
@@ -380,7 +404,19 @@ impl std::error::Error for PanicError {}
 /// let error = event_loop.run_until_complete(&future).unwrap_err();
 /// assert!(matches!(error, RunError::Cancelled(_)));
 /// ```
-#[derive(Clone, Debug)]
+///
+/// What `unwrap()` prints of a deadlock is the report, as it is meant to be read:
+///
+/// ```
+/// use callsoon::{Clock, EventLoop};
+///
+/// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+/// let task = event_loop.task(std::future::pending::<()>()).name("waiter").spawn();
+/// let error = event_loop.run_until_complete(task).unwrap_err();
+/// assert_eq!(format!("{error:?}"), error.to_string());
+/// assert!(error.to_string().contains("and 1 task waits\n  'waiter' created at "));
+/// ```
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum RunError {
     /// What was run ended cancelled.
@@ -412,6 +448,21 @@ impl fmt::Display for RunError {
             ),
             Self::Closed => f.write_str("event loop is closed"),
             Self::Taken => ResultError::Taken.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(cancelled) => f.debug_tuple("Cancelled").field(cancelled).finish(),
+            Self::Stopped => f.write_str("Stopped"),
+            // It prints itself for a reader, and needs no more around that.
+            Self::Deadlock(report) if !f.alternate() => report.fmt(f),
+            Self::Deadlock(report) => f.debug_tuple("Deadlock").field(report).finish(),
+            Self::AlreadyRunning(site) => write!(f, "AlreadyRunning({site})"),
+            Self::Closed => f.write_str("Closed"),
+            Self::Taken => f.write_str("Taken"),
         }
     }
 }

@@ -123,6 +123,7 @@ mod ids;
 pub mod locks;
 pub mod observe;
 pub mod queues;
+mod reports;
 mod runners;
 mod shield;
 pub mod snapshot;

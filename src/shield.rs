@@ -79,6 +79,7 @@ use crate::tasks::{Payload, Stepper};
 /// });
 /// assert_eq!(res, None);
 /// ```
+#[must_use = "a shield protects whoever awaits it"]
 #[track_caller]
 pub fn shield<A: Awaitable>(awaitable: A) -> OwnedFuture<A::Output> {
     let event_loop = awaitable.bound_loop().unwrap_or_else(LoopHandle::running);

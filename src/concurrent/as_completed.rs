@@ -48,13 +48,13 @@ use super::{Future, WaitError};
 /// assert_eq!(next()?, "behind it");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn as_completed<I, H, T>(futures: I, timeout: Option<Duration>) -> AsCompleted<H, T>
+pub fn as_completed<I, H, T>(futures: I, timeout: impl Into<Option<Duration>>) -> AsCompleted<H, T>
 where
     I: IntoIterator<Item = H>,
     H: Borrow<Future<T>>,
     T: 'static,
 {
-    let deadline = Deadline::after(timeout);
+    let deadline = Deadline::after(timeout.into());
     let futures = distinct(futures);
     AsCompleted {
         arrivals: Arrivals::of(&futures),

@@ -128,7 +128,7 @@ pub trait Executor: Send + Sync {
         &self,
         function: F,
         items: I,
-        timeout: Option<Duration>,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<Map<T>, ExecutorShutDownError>
     where
         Self: Sized,
@@ -136,7 +136,7 @@ pub trait Executor: Send + Sync {
         F: Fn(I::Item) -> T + Send + Sync + 'static,
         T: Send + 'static,
     {
-        map::map(self, function, items, timeout, Location::caller())
+        map::map(self, function, items, timeout.into(), Location::caller())
     }
 }
 

@@ -59,7 +59,6 @@ use crate::errors::{InvalidStateError, Refused};
 /// assert_eq!(got?, 42);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[must_use = "a future does nothing by itself: wait for it, await it, or add a callback"]
 pub struct Future<T: 'static> {
     shared: Arc<Shared<T>>,
     /// Where the waker is that this handle's await has left.
@@ -82,6 +81,7 @@ impl<T: 'static> Future<T> {
     ///     assert_eq!(future.result(None).unwrap(), "done");
     /// });
     /// ```
+    #[must_use = "a future that nobody holds is never completed"]
     pub fn new() -> Self {
         Self::over(Shared::new(None))
     }
@@ -125,7 +125,7 @@ impl<T: 'static> Future<T> {
     pub fn set_result(&self, value: T) -> Result<(), InvalidStateError<T>> {
         match self.shared.finish(self, Phase::Ready(value)) {
             Ok(()) => Ok(()),
-            Err((Phase::Ready(value), why)) => Err(InvalidStateError::new(value, why)),
+            Err((Phase::Ready(value), why)) => Err(InvalidStateError::new(value, why, None)),
             Err(_) => unreachable!("it comes back as it was given"),
         }
     }
@@ -251,7 +251,7 @@ impl<T: 'static> Future<T> {
     /// ```
     pub fn set_running_or_notify_cancel(&self) -> Result<bool, InvalidStateError<()>> {
         let started = self.shared.start();
-        started.map_err(|why: Refused| InvalidStateError::new((), why))
+        started.map_err(|why: Refused| InvalidStateError::new((), why, None))
     }
 
     /// Waits until it is done, at most for `timeout`, and gives a clone of the result. `None`: as long as
@@ -283,18 +283,18 @@ impl<T: 'static> Future<T> {
     /// use callsoon::concurrent::{Future, ResultError};
     ///
     /// let future = Future::new();
-    /// let too_early = future.result(Some(Duration::from_millis(1)));
+    /// let too_early = future.result(Duration::from_millis(1));
     /// assert!(matches!(too_early, Err(ResultError::TimedOut)));
     /// future.set_result(7).unwrap();
     /// assert_eq!(future.result(None)?, 7);
     /// # Ok::<(), ResultError>(())
     /// ```
     #[track_caller]
-    pub fn result(&self, timeout: Option<Duration>) -> Result<T, ResultError>
+    pub fn result(&self, timeout: impl Into<Option<Duration>>) -> Result<T, ResultError>
     where
         T: Clone,
     {
-        self.shared.wait(Deadline::after(timeout))?;
+        self.shared.wait(Deadline::after(timeout.into()))?;
         Ok(self.shared.borrow()?.value().clone())
     }
 
@@ -326,8 +326,8 @@ impl<T: 'static> Future<T> {
     /// # Ok::<(), ResultError>(())
     /// ```
     #[track_caller]
-    pub fn take_result(&self, timeout: Option<Duration>) -> Result<T, ResultError> {
-        self.take_result_until(Deadline::after(timeout))
+    pub fn take_result(&self, timeout: impl Into<Option<Duration>>) -> Result<T, ResultError> {
+        self.take_result_until(Deadline::after(timeout.into()))
     }
 
     #[track_caller]
@@ -339,7 +339,8 @@ impl<T: 'static> Future<T> {
     /// Has `callback` called once it is done, by the thread that completes it; at once, by this thread, if
     /// it is done already.
     ///
-    /// A panic in a callback is reported through `log`; the others are called nevertheless.
+    /// A panic in a callback is [reported](crate::LoopHandle::default_exception_handler) as an error; the
+    /// others are called nevertheless.
     ///
     /// *From asyncio:* `concurrent.futures.Future.add_done_callback()`.
     ///
@@ -419,11 +420,11 @@ impl<U: 'static, E: 'static> Future<Result<U, E>> {
     /// assert_eq!(future.exception(None).unwrap(), Some("disk full"));
     /// ```
     #[track_caller]
-    pub fn exception(&self, timeout: Option<Duration>) -> Result<Option<E>, ResultError>
+    pub fn exception(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<E>, ResultError>
     where
         E: Clone,
     {
-        self.shared.wait(Deadline::after(timeout))?;
+        self.shared.wait(Deadline::after(timeout.into()))?;
         Ok(self.shared.borrow()?.value().as_ref().err().cloned())
     }
 }

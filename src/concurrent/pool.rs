@@ -6,8 +6,11 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
 
+use log::Level;
+
 use super::executor::{Executor, Job};
 use super::work_queue::WorkQueue;
+use crate::reports::report;
 
 /// No pool has more threads than this unless it is told to.
 const MOST_BY_DEFAULT: usize = 32;
@@ -153,7 +156,10 @@ impl ThreadPoolExecutor {
             drop(queue.leave());
         });
         if let Err(error) = worker {
-            log::error!(target: "callsoon", "a pool cannot start a thread: {error}");
+            report(
+                Level::Error,
+                format_args!("a pool cannot start a thread: {error}"),
+            );
             // Another worker will come to the job; without one it is cancelled.
             drop(self.queue.leave());
         }

@@ -65,14 +65,14 @@ use crate::wait::ReturnWhen;
 pub fn wait<I, H, T>(
     futures: I,
     return_when: ReturnWhen<T>,
-    timeout: Option<Duration>,
+    timeout: impl Into<Option<Duration>>,
 ) -> Result<(Vec<H>, Vec<H>), WaitError<H>>
 where
     I: IntoIterator<Item = H>,
     H: Borrow<Future<T>>,
     T: 'static,
 {
-    let deadline = Deadline::after(timeout);
+    let deadline = Deadline::after(timeout.into());
     let futures = distinct(futures);
     match wait_until(
         &mut Arrivals::of(&futures),

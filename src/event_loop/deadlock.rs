@@ -5,12 +5,23 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::state::LoopState;
+use crate::futures::AnyRef;
 use crate::snapshot::Snapshot;
+
+/// How many tasks a report prints: a reader's patience, not a limit of what it knows.
+const SHOWN_TASKS: usize = 100;
+
+/// How many things a printed task waits for; a `join!` of very many is one task.
+const SHOWN_AWAITS: usize = 20;
 
 /// Every task that waits, and what for, on a loop that can never go on.
 ///
 /// Only a loop on a virtual clock can know: on the monotonic clock another thread may always post
 /// something, and the loop waits for it.
+///
+/// It is printed as a list of the tasks, of which a long report shows the first hundred; all of them are in
+/// [`tasks`](Self::tasks). `Debug` prints the same, since that is what `unwrap()` shows; `{:#?}` prints
+/// everything, the snapshot included.
 ///
 /// *From asyncio:* nothing; there such a program hangs.
 ///
@@ -30,10 +41,20 @@ use crate::snapshot::Snapshot;
 ///     other => unreachable!("{other:?}"),
 /// }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DeadlockReport {
     tasks: Rc<[WaitingTask]>,
     snapshot: Rc<Snapshot>,
+    /// What the run waited for; a `run_forever` waits for nothing.
+    waited_for: Option<WaitedFor>,
+}
+
+/// What a run would have ended with.
+#[derive(Clone, Debug)]
+struct WaitedFor {
+    description: Rc<str>,
+    /// Its place among the tasks, if it is one.
+    place: Option<usize>,
 }
 
 /// A task in a [`DeadlockReport`].
@@ -110,6 +131,43 @@ impl DeadlockReport {
         &self.snapshot
     }
 
+    /// Describes what the run waited for. Nothing, for [`run_forever`](crate::EventLoop::run_forever).
+    ///
+    /// A report is printed with it if it is not one of the tasks that are printed.
+    ///
+    /// *From asyncio:* nothing.
+    ///
+    /// # Examples
+    ///
+    /// A future that nobody completes:
+    ///
+    /// ```
+    /// use callsoon::{Clock, EventLoop, RunError};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let reply = event_loop.create_future::<u32>();
+    /// let Err(RunError::Deadlock(report)) = event_loop.run_until_complete(&reply) else {
+    ///     unreachable!("nobody replies")
+    /// };
+    /// let waited_for = report.waited_for().expect("there was something");
+    /// assert_eq!(waited_for, format!("<Future pending created at {}>", reply.created_at()));
+    /// assert!(report.to_string().ends_with(&format!("the run waits for {waited_for}")));
+    /// ```
+    pub fn waited_for(&self) -> Option<&str> {
+        self.waited_for.as_ref().map(|it| &*it.description)
+    }
+
+    /// The report of a run that waited for `future`.
+    pub(super) fn waiting_for(mut self, future: &AnyRef) -> Self {
+        let id = future.task().map(|head| head.id());
+        let mut tasks = self.snapshot.tasks().iter();
+        self.waited_for = Some(WaitedFor {
+            description: Snapshot::describe(future).into(),
+            place: id.and_then(|id| tasks.position(|task| task.id() == id)),
+        });
+        self
+    }
+
     pub(super) fn of(lp: &Rc<LoopState>) -> Self {
         let snapshot = Snapshot::take(lp);
         let waiting = snapshot.tasks().iter().map(|task| WaitingTask {
@@ -120,6 +178,7 @@ impl DeadlockReport {
         Self {
             tasks: waiting.collect(),
             snapshot: Rc::new(snapshot),
+            waited_for: None,
         }
     }
 }
@@ -189,10 +248,33 @@ impl fmt::Display for DeadlockReport {
             1 => write!(f, "1 task waits"),
             n => write!(f, "{n} tasks wait"),
         }?;
-        for task in self.tasks() {
+        for task in self.tasks().iter().take(SHOWN_TASKS) {
             write!(f, "\n  {task}")?;
         }
-        Ok(())
+        let more = self.tasks.len().saturating_sub(SHOWN_TASKS);
+        if more > 0 {
+            write!(f, "\n  and {more} more")?;
+        }
+        match &self.waited_for {
+            // A task that stands above needs no second line.
+            Some(it) if it.place.is_none_or(|place| place >= SHOWN_TASKS) => {
+                write!(f, "\n  the run waits for {}", it.description)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for DeadlockReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return fmt::Display::fmt(self, f);
+        }
+        f.debug_struct("DeadlockReport")
+            .field("tasks", &self.tasks)
+            .field("snapshot", &self.snapshot)
+            .field("waited_for", &self.waited_for())
+            .finish()
     }
 }
 
@@ -203,9 +285,16 @@ impl fmt::Display for WaitingTask {
             "'{}' created at {} waits for ",
             self.name, self.created_at
         )?;
-        match self.awaits.as_slice() {
-            [] => f.write_str("something that is not callsoon's"),
-            awaits => f.write_str(&awaits.join(" and ")),
+        if self.awaits.is_empty() {
+            return f.write_str("something that is not callsoon's");
+        }
+        for (index, awaited) in self.awaits.iter().take(SHOWN_AWAITS).enumerate() {
+            let between = if index == 0 { "" } else { " and " };
+            write!(f, "{between}{awaited}")?;
+        }
+        match self.awaits.len().saturating_sub(SHOWN_AWAITS) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }

@@ -6,9 +6,12 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
+use log::Level;
+
 use super::LoopHandle;
 use super::state::LoopState;
 use crate::errors::PanicError;
+use crate::reports::report;
 use crate::tasks::TaskHandle;
 
 /// A function that is told what went wrong on a loop.
@@ -354,6 +357,99 @@ impl fmt::Debug for ExceptionContext {
     }
 }
 
+impl LoopHandle {
+    /// Sets who is told of panics in callbacks and of failures that nobody looked at.
+    ///
+    /// If `handler` panics, that and what it was told go to the default handler.
+    ///
+    /// *From asyncio:* `loop.set_exception_handler()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let (send, heard) = std::sync::mpsc::channel();
+    /// event_loop.set_exception_handler(move |_, context| _ = send.send(context.to_string()));
+    /// event_loop.call_exception_handler(&callsoon::ExceptionContext::new("low on memory"));
+    /// assert_eq!(heard.try_recv().as_deref(), Ok("low on memory"));
+    /// ```
+    pub fn set_exception_handler(
+        &self,
+        handler: impl Fn(&LoopHandle, &ExceptionContext) + 'static,
+    ) {
+        self.lp.set_exception_handler(Some(Rc::new(handler)));
+    }
+
+    /// Goes back to the default handler.
+    ///
+    /// *From asyncio:* `loop.set_exception_handler(None)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_exception_handler(|_, _| unreachable!("it is cleared"));
+    /// event_loop.clear_exception_handler();
+    /// assert!(event_loop.get_exception_handler().is_none());
+    /// ```
+    pub fn clear_exception_handler(&self) {
+        self.lp.set_exception_handler(None);
+    }
+
+    /// Gives the handler that was set, if one was.
+    ///
+    /// *From asyncio:* `loop.get_exception_handler()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_exception_handler(|_, _| ());
+    /// assert!(event_loop.get_exception_handler().is_some());
+    /// ```
+    pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
+        self.lp.exception_handler()
+    }
+
+    /// Tells the handler, or the default handler if none is set.
+    ///
+    /// *From asyncio:* `loop.call_exception_handler()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let (send, heard) = std::sync::mpsc::channel();
+    /// event_loop.set_exception_handler(move |_, context| _ = send.send(context.to_string()));
+    /// event_loop.call_exception_handler(&callsoon::ExceptionContext::new("bad line"));
+    /// assert_eq!(heard.try_recv().as_deref(), Ok("bad line"));
+    /// ```
+    pub fn call_exception_handler(&self, context: &ExceptionContext) {
+        self.lp.report(context);
+    }
+
+    /// Does what is done when no handler is set: writes an error record to `log`, or a line to standard
+    /// error if nobody listens there.
+    ///
+    /// Every report of the crate goes one of these ways, those that no handler is told of included: debug
+    /// mode's warnings, a watchdog's. The record has the target `callsoon`; the line, the message alone. It is
+    /// standard error if `log::max_level()` is `Off`, as it is until a logger was installed. To have it silent
+    /// or elsewhere, set an exception handler, or install a logger that takes what you want.
+    ///
+    /// *From asyncio:* `loop.default_exception_handler()`, and `logging.lastResort`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// event_loop.set_exception_handler(|event_loop, it| event_loop.default_exception_handler(it));
+    /// assert!(event_loop.get_exception_handler().is_some());
+    /// ```
+    pub fn default_exception_handler(&self, context: &ExceptionContext) {
+        default_report(context);
+    }
+}
+
 impl LoopState {
     /// Hands `context` to the loop's handler. Never panics: a handler that does is reported to the
     /// default handler.
@@ -391,15 +487,21 @@ impl LoopState {
     }
 }
 
-/// What is done with a context when no handler is set: an `error` record for the `log` crate.
+/// What is done with a context when no handler is set: an `error` record for the `log` crate, or a line on
+/// standard error.
 ///
 /// Never panics: printing the error is user code, and so is the logger.
 pub(super) fn default_report(context: &ExceptionContext) {
-    let report = || log::error!(target: "callsoon", "{context}");
-    if catch_unwind(AssertUnwindSafe(report)).is_err() {
+    let tell = || report(Level::Error, format_args!("{context}"));
+    if catch_unwind(AssertUnwindSafe(tell)).is_err() {
         let message = context.message();
-        let report = || log::error!(target: "callsoon", "{message}; reporting it panicked");
+        let tell = || {
+            report(
+                Level::Error,
+                format_args!("{message}; reporting it panicked"),
+            )
+        };
         // A logger that panics even now has had its chance.
-        let _ = catch_unwind(AssertUnwindSafe(report));
+        let _ = catch_unwind(AssertUnwindSafe(tell));
     }
 }

@@ -198,6 +198,7 @@ pub fn call_at(when: Duration, callback: impl FnOnce() + 'static) -> TimerHandle
 /// });
 /// assert_eq!(answer, 42);
 /// ```
+#[must_use = "a future that nobody holds is never completed"]
 #[track_caller]
 pub fn create_future<T: 'static>() -> Future<T> {
     LoopHandle::running().create_future()

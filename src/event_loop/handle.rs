@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::{Clock, to_nanos};
-use super::exceptions::{ExceptionContext, ExceptionHandler, default_report};
 use super::free::try_get_running_loop;
 use super::handles::{Handle, TimerHandle};
 use super::remote::RemoteHandle;
@@ -329,6 +328,7 @@ impl LoopHandle {
     /// assert_eq!(event_loop.run_until_complete(&future)?, "by hand");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[must_use = "a future that nobody holds is never completed"]
     #[track_caller]
     pub fn create_future<T: 'static>(&self) -> Future<T> {
         Future::new(Promise::create(&self.lp, Location::caller()))
@@ -433,8 +433,9 @@ impl LoopHandle {
     }
 
     /// Turns debug mode on or off. In debug mode a callback or a step of a task that takes
-    /// [`slow_callback_duration`](Self::slow_callback_duration) or longer is reported as a warning
-    /// through `log`, with what it was and where it was created.
+    /// [`slow_callback_duration`](Self::slow_callback_duration) or longer is reported as a warning, with
+    /// what it was and where it was created: where the
+    /// [default handler](Self::default_exception_handler) reports errors, whatever handler is set.
     ///
     /// *From asyncio:* `loop.set_debug()`. Differences: what else asyncio checks in debug mode is
     /// always on here, or does not compile.
@@ -489,91 +490,6 @@ impl LoopHandle {
     /// ```
     pub fn set_slow_callback_duration(&self, duration: Duration) {
         self.lp.set_slow_callback_duration(duration);
-    }
-
-    /// Sets who is told of panics in callbacks and of failures that nobody looked at.
-    ///
-    /// If `handler` panics, that and what it was told go to the default handler.
-    ///
-    /// *From asyncio:* `loop.set_exception_handler()`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let event_loop = callsoon::EventLoop::new();
-    /// let (send, heard) = std::sync::mpsc::channel();
-    /// event_loop.set_exception_handler(move |_, context| _ = send.send(context.to_string()));
-    /// event_loop.call_exception_handler(&callsoon::ExceptionContext::new("low on memory"));
-    /// assert_eq!(heard.try_recv().as_deref(), Ok("low on memory"));
-    /// ```
-    pub fn set_exception_handler(
-        &self,
-        handler: impl Fn(&LoopHandle, &ExceptionContext) + 'static,
-    ) {
-        self.lp.set_exception_handler(Some(Rc::new(handler)));
-    }
-
-    /// Goes back to the default handler.
-    ///
-    /// *From asyncio:* `loop.set_exception_handler(None)`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let event_loop = callsoon::EventLoop::new();
-    /// event_loop.set_exception_handler(|_, _| unreachable!("it is cleared"));
-    /// event_loop.clear_exception_handler();
-    /// assert!(event_loop.get_exception_handler().is_none());
-    /// ```
-    pub fn clear_exception_handler(&self) {
-        self.lp.set_exception_handler(None);
-    }
-
-    /// Gives the handler that was set, if one was.
-    ///
-    /// *From asyncio:* `loop.get_exception_handler()`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let event_loop = callsoon::EventLoop::new();
-    /// event_loop.set_exception_handler(|_, _| ());
-    /// assert!(event_loop.get_exception_handler().is_some());
-    /// ```
-    pub fn get_exception_handler(&self) -> Option<ExceptionHandler> {
-        self.lp.exception_handler()
-    }
-
-    /// Tells the handler, or the default handler if none is set.
-    ///
-    /// *From asyncio:* `loop.call_exception_handler()`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let event_loop = callsoon::EventLoop::new();
-    /// let (send, heard) = std::sync::mpsc::channel();
-    /// event_loop.set_exception_handler(move |_, context| _ = send.send(context.to_string()));
-    /// event_loop.call_exception_handler(&callsoon::ExceptionContext::new("bad line"));
-    /// assert_eq!(heard.try_recv().as_deref(), Ok("bad line"));
-    /// ```
-    pub fn call_exception_handler(&self, context: &ExceptionContext) {
-        self.lp.report(context);
-    }
-
-    /// Does what is done when no handler is set: writes an error record to `log`.
-    ///
-    /// *From asyncio:* `loop.default_exception_handler()`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let event_loop = callsoon::EventLoop::new();
-    /// event_loop.set_exception_handler(|event_loop, it| event_loop.default_exception_handler(it));
-    /// assert!(event_loop.get_exception_handler().is_some());
-    /// ```
-    pub fn default_exception_handler(&self, context: &ExceptionContext) {
-        default_report(context);
     }
 }
 

@@ -445,12 +445,45 @@ impl TimerHandle {
     /// assert!(!timeout.reschedule(Duration::from_secs(20))); // it has run
     /// ```
     pub fn reschedule(&self, when: Duration) -> bool {
+        self.move_to(to_nanos(when))
+    }
+
+    /// Does [`reschedule`](Self::reschedule), to `delay` from now.
+    ///
+    /// *From asyncio:* nothing; there one cancels and calls `call_later` again.
+    ///
+    /// *Order:* as for [`reschedule`](Self::reschedule).
+    ///
+    /// # Examples
+    ///
+    /// Saving two seconds after the last key, not after each:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use callsoon::{Clock, EventLoop};
+    ///
+    /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
+    /// let quiet = Duration::from_secs(2);
+    /// let handle = event_loop.handle();
+    /// let save = event_loop.call_later(quiet, move || handle.stop());
+    /// for at in [1, 2, 3] {
+    ///     let save = save.clone();
+    ///     event_loop.call_at(Duration::from_secs(at), move || assert!(save.reschedule_after(quiet)));
+    /// }
+    /// event_loop.run_forever();
+    /// assert_eq!(event_loop.time(), Duration::from_secs(5));
+    /// ```
+    pub fn reschedule_after(&self, delay: Duration) -> bool {
+        self.move_to(self.lp.after(delay))
+    }
+
+    fn move_to(&self, when: Nanos) -> bool {
         if !self.timer.head().is_waiting() || self.lp.is_closed() {
             return false;
         }
         let timer = self.timer.timer();
         timer.skip.set(timer.queued.get());
-        self.lp.rearm(&self.timer, to_nanos(when));
+        self.lp.rearm(&self.timer, when);
         true
     }
 

@@ -243,7 +243,7 @@ impl EventLoop {
 
     /// Runs one turn, waiting for something to do at most for `limit`; `None`: as long as it takes.
     ///
-    /// With this a loop lives inside another one: a host calls `run_once(Some(Duration::ZERO))` in
+    /// With this a loop lives inside another one: a host calls `run_once(Duration::ZERO)` in
     /// each of its own turns, asks [`next_deadline`](LoopHandle::next_deadline) how long it may
     /// sleep, and is told by [`set_wakeup_hook`](LoopHandle::set_wakeup_hook) when that changes. On
     /// a virtual clock the wait moves the clock instead, by `limit` at most.
@@ -270,7 +270,7 @@ impl EventLoop {
     /// fn frame(event_loop: &EventLoop) -> Result<usize, callsoon::RunError> {
     ///     let mut turns = 0;
     ///     while turns < 100 && event_loop.next_deadline() == Some(Duration::ZERO) {
-    ///         event_loop.run_once(Some(Duration::ZERO))?;
+    ///         event_loop.run_once(Duration::ZERO)?;
     ///         turns += 1;
     ///     }
     ///     Ok(turns)
@@ -285,9 +285,9 @@ impl EventLoop {
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
     #[track_caller]
-    pub fn run_once(&self, limit: Option<Duration>) -> Result<Turn, RunError> {
+    pub fn run_once(&self, limit: impl Into<Option<Duration>>) -> Result<Turn, RunError> {
         let _running = self.lp().start_run(Location::caller())?;
-        let patience = limit.map_or(Patience::Unlimited, Patience::AtMost);
+        let patience = limit.into().map_or(Patience::Unlimited, Patience::AtMost);
         let mut main = NoMain;
         let mut stepper = Stepper::new(self.lp(), &mut main);
         Ok(self.lp().single_turn(patience, &mut stepper))
@@ -350,7 +350,7 @@ impl LoopState {
             // Also when `stop()` was called in the very turn in which it was done.
             _ if future.state() != State::Pending => Ok(()),
             RunEnd::Stopped => Err(RunError::Stopped),
-            RunEnd::Idle(report) => Err(RunError::Deadlock(report)),
+            RunEnd::Idle(report) => Err(RunError::Deadlock(report.waiting_for(future))),
         }
     }
 

@@ -5,11 +5,14 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use log::Level;
+
 use super::current;
 use super::mailbox::Mailbox;
 use super::state::LoopState;
 use crate::errors::LoopClosedError;
 use crate::observe::Pulse;
+use crate::reports::report;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use crate::tasks::TaskWaker;
 
@@ -82,7 +85,7 @@ impl Remote {
             && catch_unwind(AssertUnwindSafe(|| hook())).is_err()
         {
             // Whoever schedules cannot help it, and what is scheduled must not suffer.
-            log::error!(target: "callsoon", "panic in a wake-up hook");
+            report(Level::Error, format_args!("panic in a wake-up hook"));
         }
     }
 

@@ -333,14 +333,15 @@ impl<T: 'static> Shared<T> {
         me: &FutureRef<T>,
         value: T,
     ) -> Result<(), InvalidStateError<T>> {
-        match self.state() {
+        let why = match self.state() {
             State::Pending => {
                 self.finish(me, || Inner::Ready(value));
-                Ok(())
+                return Ok(());
             }
-            State::Cancelled => Err(InvalidStateError::new(value, Refused::Cancelled)),
-            _ => Err(InvalidStateError::new(value, Refused::Done)),
-        }
+            State::Cancelled => Refused::Cancelled,
+            _ => Refused::Done,
+        };
+        Err(InvalidStateError::new(value, why, Some(self.base.site)))
     }
 
     /// Looks at the outcome. Marks it as seen.

@@ -23,7 +23,8 @@ impl<T: 'static> AwaitDone for Future<T> {
     }
 }
 
-/// A future or task without the type of its result, for keeping all sorts together.
+/// A future or task without the type of its result, for keeping all sorts together; from
+/// [`Future::handle`], or from a task by `from`.
 ///
 /// It asks, cancels and waits like a [`Future`], but knows nothing of results. Awaiting it waits until
 /// it is done, however that ends; gathered or shielded, it counts as done then, and gives nothing. Equal
@@ -49,7 +50,7 @@ impl<T: 'static> AwaitDone for Future<T> {
 /// let event_loop = EventLoop::new();
 /// let number = event_loop.create_future::<u32>();
 /// let text = event_loop.create_task(async { "two" });
-/// let mixed = [FutureHandle::from(&number), FutureHandle::from(&text)];
+/// let mixed = [number.handle(), FutureHandle::from(&text)];
 /// for future in &mixed {
 ///     future.cancel();
 /// }
@@ -57,7 +58,6 @@ impl<T: 'static> AwaitDone for Future<T> {
 /// assert!(mixed.iter().all(FutureHandle::cancelled));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
-#[must_use = "a future does nothing by itself: await it, add a callback, or drop it"]
 pub struct FutureHandle {
     future: AnyRef,
     /// While it is awaited: the same future with its type.

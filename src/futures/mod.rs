@@ -10,6 +10,7 @@ mod base;
 mod callbacks;
 mod core;
 mod describe;
+mod exceptions;
 mod flat_drop;
 mod handle;
 mod listener;
@@ -43,7 +44,8 @@ use crate::event_loop::LoopHandle;
 
 /// A handle to something that will have a result of type `T`.
 ///
-/// Awaiting it gives the result: a clone of it, or the result itself when this is the last handle.
+/// Awaiting it gives the result: a clone of it, or the result itself when this is the last handle. If `T` is not
+/// `Clone`, await [`take()`](Self::take) instead, which moves it out.
 /// Awaiting a future that is done does not suspend.
 ///
 /// *From asyncio:* `asyncio.Future`. Differences:
@@ -85,7 +87,26 @@ use crate::event_loop::LoopHandle;
 /// assert_eq!((output, event_loop.time().as_secs()), (["hello ...", "... world"], 1));
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
-#[must_use = "a future does nothing by itself: await it, add a callback, or drop it"]
+///
+/// In the style of callbacks, what a request will bring may be left alone:
+///
+/// ```
+/// use callsoon::{EventLoop, Future, LoopHandle};
+///
+/// fn request(event_loop: &LoopHandle, what: u32) -> Future<u32> {
+///     let reply = event_loop.create_future();
+///     reply.add_done_callback(|reply| assert!(reply.result().is_ok())); // whoever asks
+///     let promise = reply.clone();
+///     event_loop.call_soon(move || promise.set_result(2 * what).unwrap());
+///     reply
+/// }
+///
+/// let event_loop = EventLoop::new();
+/// request(&event_loop, 1); // its callback is enough
+/// let reply = request(&event_loop, 21);
+/// assert_eq!(event_loop.run_until_complete(reply)?, 42);
+/// # Ok::<(), callsoon::RunError>(())
+/// ```
 pub struct Future<T: 'static> {
     core: FutureRef<T>,
     /// The registration of this handle's await; 0 when it awaits nothing, `MISUSED` when it must
@@ -290,7 +311,8 @@ impl<T: 'static> Future<T> {
     #[track_caller]
     pub fn set_result(&self, value: T) -> Result<(), InvalidStateError<T>> {
         if self.core.task().is_some() {
-            return Err(InvalidStateError::new(value, Refused::Task));
+            let site = Some(self.created_at());
+            return Err(InvalidStateError::new(value, Refused::Task, site));
         }
         self.shared().set_result(&self.core, value)
     }
@@ -409,6 +431,25 @@ impl<T: 'static> Future<T> {
         id.loop_id == self.core.base().lp.id && self.core.remove_callback(id.id)
     }
 
+    /// Gives a handle without the type of the result, for keeping futures of all sorts together.
+    ///
+    /// *From asyncio:* nothing; there futures have no types.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let event_loop = callsoon::EventLoop::new();
+    /// let number = event_loop.create_future::<u32>();
+    /// let text = event_loop.create_future::<String>();
+    /// for future in [number.handle(), text.handle()] {
+    ///     future.cancel();
+    /// }
+    /// assert!(number.cancelled() && text.cancelled());
+    /// ```
+    pub fn handle(&self) -> FutureHandle {
+        FutureHandle::from(self)
+    }
+
     /// Gives a handle that has the result to itself: awaiting it moves the result out, and needs no
     /// `Clone`.
     ///
@@ -428,6 +469,7 @@ impl<T: 'static> Future<T> {
     /// assert_eq!(event_loop.run_until_complete(task.take())?.0, 7);
     /// # Ok::<(), callsoon::RunError>(())
     /// ```
+    #[must_use = "nothing is moved out unless it is awaited"]
     pub fn take(&self) -> OwnedFuture<T> {
         OwnedFuture::new(self.clone())
     }
@@ -499,68 +541,6 @@ impl<T: 'static> Future<T> {
     /// ```
     pub fn created_at(&self) -> &'static Location<'static> {
         self.core.base().site
-    }
-}
-
-impl<U: 'static, E: 'static> Future<Result<U, E>> {
-    /// Completes the future with an error.
-    ///
-    /// *From asyncio:* `Future.set_exception()`. Differences: same as `set_result(Err(error))`.
-    ///
-    /// # Errors
-    ///
-    /// As for [`set_result`](Self::set_result); the error comes back.
-    ///
-    /// # Panics
-    ///
-    /// As for [`set_result`](Self::set_result).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let event_loop = callsoon::EventLoop::new();
-    /// let future = event_loop.create_future::<Result<u32, &str>>();
-    /// future.set_exception("no such host")?;
-    /// assert_eq!(event_loop.run_until_complete(&future)?, Err("no such host"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[track_caller]
-    pub fn set_exception(&self, error: E) -> Result<(), InvalidStateError<E>> {
-        self.set_result(Err(error)).map_err(|refused| {
-            refused.map(|value| match value {
-                Err(error) => error,
-                Ok(_) => unreachable!("it comes back as it was given"),
-            })
-        })
-    }
-
-    /// Gives a clone of the error, `None` if there is a result instead.
-    ///
-    /// *From asyncio:* `Future.exception()`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`result`](Self::result).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use callsoon::EventLoop;
-    ///
-    /// let event_loop = EventLoop::new();
-    /// let future = event_loop.create_future::<Result<u32, String>>();
-    /// future.set_exception("no such host".to_owned())?;
-    /// assert_eq!(future.exception()?, Some("no such host".to_owned()));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn exception(&self) -> Result<Option<E>, ResultError>
-    where
-        E: Clone,
-    {
-        self.with_result(|outcome| match outcome {
-            Ok(result) => Ok(result.as_ref().err().cloned()),
-            Err(error) => Err(error.clone()),
-        })
     }
 }
 

@@ -37,7 +37,6 @@ use super::{Future, Outcome, State};
 /// assert_eq!(event_loop.run_until_complete(owned)?.0, 7);
 /// # Ok::<(), callsoon::RunError>(())
 /// ```
-#[must_use = "a future does nothing by itself: await it, add a callback, or drop it"]
 pub struct OwnedFuture<T: 'static> {
     future: Future<T>,
 }

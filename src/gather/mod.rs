@@ -131,6 +131,7 @@ use crate::futures::OwnedFuture;
 ///     assert!(tasks.iter().all(|task| task.cancelled()));
 /// });
 /// ```
+#[must_use = "a gather tells whoever awaits it, or has added a callback"]
 #[track_caller]
 pub fn gather<Sort, G: Group<Sort>>(group: G) -> OwnedFuture<G::Outputs> {
     group.gathered()
@@ -177,6 +178,7 @@ pub fn gather<Sort, G: Group<Sort>>(group: G) -> OwnedFuture<G::Outputs> {
 ///     assert_eq!(tasks[2].result().unwrap(), Ok(443)); // it ran all the same
 /// });
 /// ```
+#[must_use = "a gather tells whoever awaits it, or has added a callback"]
 #[track_caller]
 pub fn try_gather<Sort, G: TryGroup<Sort>>(group: G) -> OwnedFuture<Result<G::Oks, G::Error>> {
     group.try_gathered()
@@ -221,6 +223,7 @@ pub fn try_gather<Sort, G: TryGroup<Sort>>(group: G) -> OwnedFuture<Result<G::Ok
 ///     assert_eq!(broken.unwrap_err().panic().map(|panic| panic.message()), Some("bad sum"));
 /// });
 /// ```
+#[must_use = "a gather tells whoever awaits it, or has added a callback"]
 #[track_caller]
 pub fn gather_outcomes<Sort, G: Group<Sort>>(group: G) -> OwnedFuture<G::Outcomes> {
     group.gathered_outcomes()

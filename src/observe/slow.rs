@@ -4,8 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use log::Level;
+
 use super::kind::words;
 use crate::event_loop::{About, LoopState, Nanos, Observer, Ticket};
+use crate::reports::report;
 
 /// Reports entries of the ready queue that take `slow_callback_duration` or longer. What runs inside of
 /// another, as a task does that starts eagerly, is part of that, as in asyncio.
@@ -38,8 +41,8 @@ impl Observer for SlowCallbacks {
         let took = Duration::from_nanos(lp.time.now().saturating_sub(start));
         if took >= lp.slow_callback_duration() {
             // The entry may have panicked, and a logger may panic too: both at once would abort.
-            let report = || log::warn!(target: "callsoon", "{what} took {took:?}");
-            let _ = catch_unwind(AssertUnwindSafe(report));
+            let tell = || report(Level::Warn, format_args!("{what} took {took:?}"));
+            let _ = catch_unwind(AssertUnwindSafe(tell));
         }
     }
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log::Level;
+
 use super::EntryKind;
 use super::pulse::{Look, Pulse, Shown, Watch};
 use crate::LoopHandle;
 use crate::errors::PanicError;
 use crate::event_loop::LoopState;
+use crate::reports::report;
 
 /// The watching thread looks so many times while a threshold passes.
 const LOOKS: u32 = 4;
@@ -19,7 +22,8 @@ const LOOKS: u32 = 4;
 const SHORTEST_PAUSE: Duration = Duration::from_micros(250);
 
 impl LoopHandle {
-    /// Has a thread watch the loop, and warn through `log` while a callback or a step of a task is still
+    /// Has a thread watch the loop, and warn through `log`, or on
+    /// [standard error](LoopHandle::default_exception_handler), while a callback or a step of a task is still
     /// running after `threshold`: the loop hangs, or something blocks it. When it is over another warning
     /// says how long it took.
     ///
@@ -50,14 +54,15 @@ impl LoopHandle {
     /// ```
     pub fn watch(&self, threshold: Duration) -> Watchdog {
         self.watch_with(threshold, |stall| {
-            log::warn!(target: "callsoon", "{stall}");
+            report(Level::Warn, format_args!("{stall}"));
         })
     }
 
     /// Does [`watch`](Self::watch), and tells `handler` instead.
     ///
     /// The handler is called by the watching thread: once when something has run for `threshold`, give
-    /// or take a half, and once when that is over. If it panics, that is an error for `log`.
+    /// or take a half, and once when that is over. If it panics, that is reported as an error is
+    /// [by default](LoopHandle::default_exception_handler).
     ///
     /// *From asyncio:* nothing.
     ///

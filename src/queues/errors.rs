@@ -24,6 +24,41 @@ pub struct QueueShutDown<T = ()>(
     pub T,
 );
 
+impl<T> QueueShutDown<T> {
+    /// Drops the item, so that one error serves whoever puts and gets.
+    ///
+    /// *From asyncio:* nothing; there errors have no item.
+    ///
+    /// # Examples
+    ///
+    /// A worker that passes on what it gets, until one of the queues is shut down:
+    ///
+    /// ```
+    /// use callsoon::{Queue, QueueShutDown, run, task_group};
+    ///
+    /// async fn double(from: Queue<u32>, to: Queue<u32>) -> Result<(), QueueShutDown> {
+    ///     loop {
+    ///         let n = from.get().await?;
+    ///         to.put(2 * n).await.map_err(QueueShutDown::without_item)?;
+    ///     }
+    /// }
+    ///
+    /// let (from, to) = (Queue::new(0), Queue::new(1));
+    /// let worker = double(from.clone(), to.clone());
+    /// run(task_group(async |tg| {
+    ///     let worker = tg.create_task(worker);
+    ///     from.put(21).await.expect("it is open");
+    ///     assert_eq!(to.get().await, Ok(42));
+    ///     to.shutdown(false);
+    ///     from.put(22).await.expect("it is open");
+    ///     assert_eq!(worker.await, Err(QueueShutDown(())));
+    /// }));
+    /// ```
+    pub fn without_item(self) -> QueueShutDown {
+        QueueShutDown(())
+    }
+}
+
 impl<T> fmt::Debug for QueueShutDown<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("QueueShutDown")
@@ -83,6 +118,45 @@ impl<T> PutNowaitError<T> {
             Self::QueueFull(item) | Self::QueueShutDown(item) => item,
         }
     }
+
+    /// Drops the item, so that one error serves whoever puts and gets. A [`QueueShutDown`] becomes such an
+    /// error by `?`.
+    ///
+    /// *From asyncio:* nothing; there errors have no item.
+    ///
+    /// # Examples
+    ///
+    /// A worker that does not wait for room:
+    ///
+    /// ```
+    /// use callsoon::{PutNowaitError, Queue, run};
+    ///
+    /// async fn pass_on(from: Queue<u32>, to: Queue<u32>) -> Result<(), PutNowaitError<()>> {
+    ///     loop {
+    ///         let n = from.get().await?;
+    ///         to.put_nowait(n).map_err(PutNowaitError::without_item)?;
+    ///     }
+    /// }
+    ///
+    /// let (from, to) = (Queue::new(0), Queue::new(2));
+    /// for n in [1, 2, 3] {
+    ///     from.put_nowait(n)?;
+    /// }
+    /// assert_eq!(run(pass_on(from, to)), Err(PutNowaitError::QueueFull(())));
+    /// # Ok::<(), PutNowaitError<u32>>(())
+    /// ```
+    pub fn without_item(self) -> PutNowaitError<()> {
+        match self {
+            Self::QueueFull(_) => PutNowaitError::QueueFull(()),
+            Self::QueueShutDown(_) => PutNowaitError::QueueShutDown(()),
+        }
+    }
+}
+
+impl<T> From<QueueShutDown<T>> for PutNowaitError<T> {
+    fn from(QueueShutDown(item): QueueShutDown<T>) -> Self {
+        Self::QueueShutDown(item)
+    }
 }
 
 impl<T> fmt::Debug for PutNowaitError<T> {
@@ -125,6 +199,12 @@ pub enum GetNowaitError {
     QueueEmpty,
     /// There is none, and there will be none, for the queue was shut down.
     QueueShutDown,
+}
+
+impl From<QueueShutDown> for GetNowaitError {
+    fn from(QueueShutDown(()): QueueShutDown) -> Self {
+        Self::QueueShutDown
+    }
 }
 
 impl fmt::Display for GetNowaitError {

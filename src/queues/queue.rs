@@ -17,7 +17,8 @@ use crate::locks::Bond;
 /// Passes items from some tasks to others, first in, first out.
 ///
 /// With a `maxsize` it has room for so many; whoever puts more waits. Several tasks may put, and several
-/// may get. It is also a `Stream` of its items, that ends after [`shutdown`](Self::shutdown).
+/// may get. It is also a `Stream` of its items, that ends after [`shutdown`](Self::shutdown); `next()` and the rest
+/// of what one does with streams are in the crate `futures`, in `futures::StreamExt`.
 ///
 /// It is for the tasks of one loop; from other threads, post to the loop.
 ///

@@ -111,6 +111,12 @@ impl Snapshot {
         snapshot
     }
 
+    /// Describes a future as it is described where it is awaited.
+    pub(crate) fn describe(future: &AnyRef) -> String {
+        let (callbacks, _) = future.listeners();
+        as_awaited(future, callbacks).to_string()
+    }
+
     /// Finds who awaits what.
     fn invert(&mut self) {
         let places: HashMap<u64, usize> = (0..)
@@ -402,11 +408,6 @@ impl<'a> Collector<'a> {
         let next = self.places.len();
         let place = *self.places.entry(address(future)).or_insert(next);
         if place == next {
-            let Nature {
-                kind,
-                primitive,
-                deadline,
-            } = future.nature();
             let (callbacks, listeners) = future.listeners();
             if future.task().is_none() {
                 let told = listeners.into_iter();
@@ -414,18 +415,8 @@ impl<'a> Collector<'a> {
                     .extend(told.map(|listener| (listener, future.clone())));
             }
             self.new.push(future.clone());
-            self.snapshot.awaited.push(AwaitedSnapshot {
-                kind,
-                state: future.state().name(),
-                created_at: future.base().site,
-                primitive,
-                deadline: deadline.map(Duration::from_nanos),
-                task: future.task().map(|head| head.id()),
-                name: future.task().map(|head| head.name()),
-                callbacks,
-                inside: Vec::new(),
-                awaited_by: Vec::new(),
-            });
+            let awaited = as_awaited(future, callbacks);
+            self.snapshot.awaited.push(awaited);
         }
         place
     }
@@ -437,6 +428,27 @@ impl<'a> Collector<'a> {
             let place = self.places[&address(&future)];
             self.snapshot.awaited[place].inside = inside;
         }
+    }
+}
+
+/// What there is to say of a future by itself.
+fn as_awaited(future: &AnyRef, callbacks: usize) -> AwaitedSnapshot {
+    let Nature {
+        kind,
+        primitive,
+        deadline,
+    } = future.nature();
+    AwaitedSnapshot {
+        kind,
+        state: future.state().name(),
+        created_at: future.base().site,
+        primitive,
+        deadline: deadline.map(Duration::from_nanos),
+        task: future.task().map(|head| head.id()),
+        name: future.task().map(|head| head.name()),
+        callbacks,
+        inside: Vec::new(),
+        awaited_by: Vec::new(),
     }
 }
 

@@ -117,7 +117,7 @@ where
         })
     }
 
-    /// Adds the task, as [`TaskGroup::create_shared_try_task`] does.
+    /// Adds the task, as [`TaskGroup::create_try_task_shared`] does.
     ///
     /// *From asyncio:* `tg.create_task(coro)`.
     ///

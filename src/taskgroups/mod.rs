@@ -107,6 +107,9 @@ impl<E: 'static> TaskGroup<E> {
     /// group: the other tasks and the body are cancelled. So does a body that returns `Err`. What comes
     /// out then is an [`ExceptionGroup`].
     ///
+    /// If nothing in the group can fail, use [`task_group`]: here the compiler would ask for the type of the
+    /// errors ("type annotations needed", E0282).
+    ///
     /// *From asyncio:* `async with asyncio.TaskGroup() as tg: ...`. Differences: those of
     /// [`TaskGroup`].
     ///
@@ -276,7 +279,7 @@ impl<E: 'static> TaskGroup<E> {
                     state.scope().ask_outer_again(again);
                 }
                 let errors = failures.into_iter().filter_map(Failure::into_error);
-                Err(ExceptionGroup::new(errors.collect()))
+                Err(ExceptionGroup::of_tasks(errors.collect()))
             }
         }
     }
@@ -331,7 +334,7 @@ impl<E: 'static> TaskGroup<E> {
     ///
     /// The error moves into the [`ExceptionGroup`] when the group is left; who looks at the task's
     /// result after that finds it [`Taken`](crate::ResultError::Taken). See
-    /// [`create_shared_try_task`](Self::create_shared_try_task) for errors that both are to have.
+    /// [`create_try_task_shared`](Self::create_try_task_shared) for errors that both are to have.
     ///
     /// *From asyncio:* `tg.create_task(coro)`.
     ///
@@ -361,7 +364,7 @@ impl<E: 'static> TaskGroup<E> {
     ///     Ok(())
     /// }));
     /// let group = result.unwrap_err();
-    /// assert_eq!(group.to_string(), "1 error in a task group: invalid digit found in string");
+    /// assert_eq!(group.to_string(), "1 error in a group: invalid digit found in string");
     /// ```
     #[track_caller]
     pub fn create_try_task<F, U>(&self, coroutine: F) -> Task<Result<U, E>>
@@ -395,7 +398,7 @@ impl<E: 'static> TaskGroup<E> {
     /// run(async {
     ///     let mut task = None;
     ///     let result = TaskGroup::run(async |tg| {
-    ///         task = Some(tg.create_shared_try_task(async { Err::<(), _>("lost") }));
+    ///         task = Some(tg.create_try_task_shared(async { Err::<(), _>("lost") }));
     ///         Ok(())
     ///     });
     ///     assert_eq!(result.await.unwrap_err().errors(), ["lost"]);
@@ -403,7 +406,7 @@ impl<E: 'static> TaskGroup<E> {
     /// });
     /// ```
     #[track_caller]
-    pub fn create_shared_try_task<F, U>(&self, coroutine: F) -> Task<Result<U, E>>
+    pub fn create_try_task_shared<F, U>(&self, coroutine: F) -> Task<Result<U, E>>
     where
         F: IntoFuture<Output = Result<U, E>, IntoFuture: 'static>,
         U: 'static,

@@ -46,8 +46,9 @@ use crate::futures::{Future, FutureRef, Outcome, State};
 /// The owner's handle of a task.
 ///
 /// A task *is* a [`Future`]: through `Deref` it has every method of one. On top of that, it owns the
-/// result: awaiting it moves the result out, `(&task).await` gives a clone. Dropping it lets the
-/// task run on by itself; the loop owns its tasks, and none is ever lost.
+/// result: awaiting it moves the result out. Awaiting `&task`, or the [`Future`] that `task.clone()` is, gives
+/// a clone; for what is not `Clone`, `task.take().await` moves it out and leaves the task where it is. Dropping
+/// a task lets it run on by itself; the loop owns its tasks, and none is ever lost.
 ///
 /// *From asyncio:* `asyncio.Task`. Differences:
 ///

@@ -5,11 +5,14 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use log::Level;
+
 use super::exploration::Exploration;
 use super::failure::{Failure, FailureKind};
 use super::limit::TurnLimit;
 use crate::errors::{PanicError, RunError};
 use crate::event_loop::{Clock, EventLoop, LoopHandle, Observer, Order};
+use crate::reports::report;
 use crate::runners::Runner;
 
 /// So many turns are a livelock, unless a test says otherwise. They take about a second.
@@ -167,8 +170,8 @@ impl Test {
             Err(failure) => match (failure.kind, self.order) {
                 (FailureKind::Panicked(panic), _) => {
                     // They may be why, and the panic has no room for them.
-                    for report in &failure.reports {
-                        log::error!(target: "callsoon", "{report}");
+                    for line in &failure.reports {
+                        report(Level::Error, format_args!("{line}"));
                     }
                     // Its message has been printed, and `#[should_panic(expected = ..)]` knows it.
                     panic.resume()

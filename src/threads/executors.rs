@@ -212,11 +212,11 @@ impl LoopHandle {
     /// assert_eq!(event_loop.run_until_complete(job)?, "written");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn shutdown_default_executor(
+    pub fn shutdown_default_executor<L: Into<Option<Duration>>>(
         &self,
-        timeout: Option<Duration>,
-    ) -> impl Future<Output = Result<(), TimeoutError>> + use<> + 'static {
-        shut_down(self.clone(), timeout)
+        timeout: L,
+    ) -> impl Future<Output = Result<(), TimeoutError>> + use<L> + 'static {
+        shut_down(self.clone(), timeout.into())
     }
 }
 

@@ -37,6 +37,7 @@ use crate::futures::{Future, Inner, OwnedFuture, Promise};
 /// });
 /// assert_eq!(answer, 42);
 /// ```
+#[must_use = "it tells whoever awaits it, or has added a callback"]
 #[track_caller]
 pub fn wrap_future<T: 'static>(future: concurrent::Future<T>) -> OwnedFuture<T> {
     LoopHandle::running().wrap_future(future)
@@ -76,6 +77,7 @@ impl LoopHandle {
     /// assert_eq!(event_loop.run_until_complete(future)?, "from a thread");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[must_use = "it tells whoever awaits it, or has added a callback"]
     #[track_caller]
     pub fn wrap_future<T: 'static>(&self, future: concurrent::Future<T>) -> OwnedFuture<T> {
         self.lp.assert_open();

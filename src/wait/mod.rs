@@ -159,7 +159,7 @@ impl<T> fmt::Debug for ReturnWhen<T> {
 /// let event_loop = EventLoop::builder().clock(Clock::Virtual).build();
 /// event_loop.run_until_complete(async {
 ///     let tasks = [1, 60].map(|seconds| create_task(sleep(Duration::from_secs(seconds))));
-///     let limit = Some(Duration::from_secs(10));
+///     let limit = Duration::from_secs(10);
 ///     let (done, pending) = wait(&tasks, ReturnWhen::AllCompleted, limit).await;
 ///     assert_eq!((done.len(), pending.len()), (1, 1));
 ///     pending[0].cancel(); // wait() itself cancels nothing
@@ -170,7 +170,7 @@ impl<T> fmt::Debug for ReturnWhen<T> {
 pub fn wait<I>(
     handles: I,
     return_when: ReturnWhen<<I::Item as Waitable>::Output>,
-    timeout: Option<Duration>,
+    timeout: impl Into<Option<Duration>>,
 ) -> Wait<I::Item>
 where
     I: IntoIterator<Item: Waitable>,
@@ -196,7 +196,7 @@ where
             futures,
             looks,
             return_when,
-            timeout,
+            timeout: timeout.into(),
             site: Location::caller(),
         }),
         handles,

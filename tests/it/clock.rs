@@ -3,7 +3,9 @@
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use callsoon::{Clock, EventLoop, RunEnd, RunError, sleep, sleep_until, yield_now};
+use callsoon::{
+    Clock, EventLoop, FutureHandle, RunEnd, RunError, gather, sleep, sleep_until, yield_now,
+};
 
 use crate::support::{Log, ms, settle, turn, virtual_loop};
 
@@ -192,6 +194,124 @@ fn a_deadlock_lists_all_that_a_task_awaits() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// DIFFERENCE: of a run that waits for something that is no task, the report says what that was.
+#[test]
+fn a_deadlock_names_what_the_run_waited_for() {
+    let event_loop = virtual_loop();
+    let future = event_loop.create_future::<u32>();
+    let gathered = gather([future.clone()]);
+    let kinds = [
+        (FutureHandle::from(&future), "Future"),
+        (FutureHandle::from(&gathered), "Gather"),
+    ];
+    for (waited_for, kind) in kinds {
+        let site = waited_for.created_at();
+        let error = event_loop.run_until_complete(waited_for).unwrap_err();
+        let text = error.to_string();
+        let RunError::Deadlock(report) = error else {
+            panic!("{text}");
+        };
+        let expected = report.waited_for().unwrap();
+        let start = format!("<{kind} pending created at {site}");
+        assert!(expected.starts_with(&start), "{expected}");
+        assert_eq!(
+            text,
+            format!(
+                "deadlock: nothing is left that could happen, and no task waits\n  \
+                 the run waits for {expected}"
+            )
+        );
+    }
+}
+
+/// DIFFERENCE: a task is in the list, and named once, unless the list ends before it.
+#[test]
+fn a_deadlock_names_the_task_of_the_run_once() {
+    let event_loop = virtual_loop();
+    let first = event_loop.task(std::future::pending::<()>()).name("first");
+    let first = first.spawn();
+    let error = event_loop.run_until_complete(&first).unwrap_err();
+    assert_eq!(error.to_string().matches("'first'").count(), 1, "{error}");
+    for _ in 0..100 {
+        event_loop.create_task(std::future::pending::<()>());
+    }
+    let last = event_loop.task(std::future::pending::<()>()).name("last");
+    let error = event_loop.run_until_complete(last.spawn()).unwrap_err();
+    let text = error.to_string();
+    let RunError::Deadlock(report) = error else {
+        panic!("{text}");
+    };
+    let waited_for = report.waited_for().unwrap();
+    assert!(waited_for.starts_with("<Task pending name='last' created at "));
+    assert!(
+        text.ends_with(&format!("\n  and 2 more\n  the run waits for {waited_for}")),
+        "{text}"
+    );
+    // Nobody waits for anything in particular here.
+    let RunEnd::Idle(report) = event_loop.run_forever() else {
+        panic!("nobody stopped it");
+    };
+    assert_eq!(report.waited_for(), None);
+}
+
+/// DIFFERENCE: what `unwrap()` prints of a deadlock is the report, and `{:#?}` prints all there is.
+#[test]
+fn debug_of_a_deadlock_is_the_report() {
+    let event_loop = virtual_loop();
+    let task = event_loop.task(std::future::pending::<()>()).name("only");
+    let error = event_loop.run_until_complete(task.spawn()).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("and 1 task waits\n  'only' created at "));
+    assert_eq!(format!("{error:?}"), text);
+    let RunError::Deadlock(report) = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(format!("{report:?}"), text);
+    let end = RunEnd::Idle(report.clone());
+    assert_eq!(format!("{end:?}"), format!("Idle({text})"));
+    for everything in [format!("{report:#?}"), format!("{error:#?}")] {
+        assert!(everything.contains("snapshot: Snapshot {"), "{everything}");
+        assert!(everything.contains("name: \"only\""), "{everything}");
+    }
+    assert!(format!("{error:#?}").starts_with("Deadlock(\n"));
+}
+
+/// DIFFERENCE: a report of very many is cut where it is printed, and nowhere else.
+#[test]
+fn a_long_report_prints_its_first_hundred_tasks() {
+    let event_loop = virtual_loop();
+    for n in 1..=250 {
+        let task = event_loop.task(std::future::pending::<()>());
+        task.name(format!("waiter {n}")).spawn();
+    }
+    let RunEnd::Idle(report) = event_loop.run_forever() else {
+        panic!("nobody stopped it");
+    };
+    let text = report.to_string();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].ends_with("and 250 tasks wait"), "{text}");
+    assert_eq!(lines.len(), 1 + 100 + 1);
+    assert!(lines[100].contains("'waiter 100'"), "{text}");
+    assert_eq!(lines[101], "  and 150 more");
+    assert_eq!(report.tasks().len(), 250);
+    assert_eq!(report.snapshot().tasks().len(), 250);
+}
+
+/// DIFFERENCE: so is what one task waits for.
+#[test]
+fn a_task_of_a_report_prints_the_first_twenty_that_it_awaits() {
+    let event_loop = virtual_loop();
+    let futures: Vec<_> = (0..50).map(|_| event_loop.create_future::<()>()).collect();
+    event_loop.create_task(futures::future::join_all(futures));
+    let RunEnd::Idle(report) = event_loop.run_forever() else {
+        panic!("nobody stopped it");
+    };
+    let text = report.to_string();
+    assert_eq!(text.matches("<Future pending").count(), 20, "{text}");
+    assert!(text.ends_with("> and 30 more"), "{text}");
+    assert_eq!(report.tasks()[0].awaits().len(), 50);
 }
 
 /// `run_forever` on an idle loop: the report may be empty, or list tasks.

@@ -245,6 +245,34 @@ fn reschedule_earlier() {
     assert_eq!(event_loop.next_deadline(), None);
 }
 
+/// The delay counts from now, not from the deadline that there was.
+#[test]
+fn reschedule_after_a_delay_from_now() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    let timer = event_loop.call_later(ms(5), log.event("debounced"));
+    for at in [2, 4, 6] {
+        let timer = timer.clone();
+        event_loop.call_at(ms(at), move || assert!(timer.reschedule_after(ms(5))));
+    }
+    event_loop.run_forever();
+    log.expect(&["debounced"]);
+    assert_eq!(event_loop.time(), ms(6 + 5));
+    assert!(!timer.reschedule_after(ms(1)));
+    assert_eq!(event_loop.next_deadline(), None);
+}
+
+/// A delay that ends after all time is no delay that ends at once.
+#[test]
+fn reschedule_after_the_longest_delay_never_fires() {
+    let (event_loop, log) = (virtual_loop(), Log::new());
+    event_loop.advance(ms(1));
+    let timer = event_loop.call_later(ms(1), log.event("fired"));
+    assert!(timer.reschedule_after(Duration::MAX));
+    assert!(timer.when() > Duration::from_secs(365 * 86_400));
+    turn(&event_loop);
+    log.expect(&[]);
+}
+
 /// L6: a rescheduled timer counts as scheduled now: it goes behind those with its new deadline.
 #[test]
 fn a_rescheduled_timer_goes_behind_its_equals() {

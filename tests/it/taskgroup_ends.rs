@@ -43,6 +43,62 @@ fn errors_move_into_the_group() {
     assert!(taken);
 }
 
+/// After: test_except_star. What is not handled goes on, as a group, in the order in which it came.
+#[test]
+fn a_group_splits_into_what_is_handled_and_the_rest() {
+    let event_loop = virtual_loop();
+    let result: Result<Result<(), Failed>, _> =
+        event_loop.run_until_complete(TaskGroup::run(async |group| {
+            for error in ["late 1", "disk", "late 2", "network"] {
+                group.create_try_task(fails(error));
+            }
+            Ok(())
+        }));
+    let failed = result.unwrap().unwrap_err();
+    let (late, rest) = failed.split(|error| error.starts_with("late"));
+    let (late, rest) = (late.unwrap(), rest.unwrap());
+    assert_eq!(late.errors(), ["late 1", "late 2"]);
+    assert_eq!(late.to_string(), "2 errors in a group: late 1; late 2");
+    assert_eq!(rest, ExceptionGroup::new(["disk", "network"]));
+    // The rest is the error of another group, or of the same kind of function.
+    let again: Result<Result<(), ExceptionGroup<Failed>>, _> =
+        event_loop.run_until_complete(TaskGroup::run(async |_| Err(rest)));
+    assert_eq!(again.unwrap().unwrap_err().errors()[0].errors().len(), 2);
+}
+
+/// A part without errors is no group.
+#[test]
+fn a_part_of_a_group_without_errors_is_nothing() {
+    let group = || ExceptionGroup::new([1, 2]);
+    assert_eq!(group().split(|_| true), (Some(group()), None));
+    assert_eq!(group().split(|_| false), (None, Some(group())));
+    assert_eq!(group().subgroup(|_| false), None);
+    let two = group().subgroup(|&n| n == 2).unwrap();
+    assert_eq!(two.to_string(), "1 error in a group: 2");
+}
+
+/// DIFFERENCE: a group whose errors were all moved out of its tasks is empty, and so are its parts.
+#[test]
+fn a_group_whose_errors_were_taken_has_no_parts() {
+    let event_loop = virtual_loop();
+    let result: Result<Result<(), Failed>, _> =
+        event_loop.run_until_complete(TaskGroup::run(async |group| {
+            let task = group.create_try_task(fails("no"));
+            task.add_done_callback(|task| drop(task.take_result()));
+            Ok(())
+        }));
+    let empty = result.unwrap().unwrap_err();
+    assert_eq!(empty.to_string(), "0 errors in a group");
+    assert_eq!(empty.split(|_| true), (None, None));
+}
+
+/// As in Python, which has a ValueError for it.
+#[test]
+#[should_panic(expected = "a group of errors has one at least")]
+fn a_group_is_not_made_of_nothing() {
+    ExceptionGroup::<&str>::new([]);
+}
+
 /// A body that awaits the child that fails does not get its error: it is cancelled first.
 #[test]
 fn body_that_awaits_the_failing_child_is_cancelled() {
@@ -79,7 +135,7 @@ fn shared_error_is_in_both_places() {
     let made = child.clone();
     let result: Result<Result<(), Failed>, _> =
         event_loop.run_until_complete(TaskGroup::run(async move |group| {
-            made.replace(Some(group.create_shared_try_task(fails("no"))));
+            made.replace(Some(group.create_try_task_shared(fails("no"))));
             Ok(())
         }));
     assert_eq!(result.unwrap().unwrap_err().errors(), ["no"]);

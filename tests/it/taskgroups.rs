@@ -488,7 +488,7 @@ fn nested_group_fails_as_one_error_of_the_outer() {
     assert_eq!(error.errors()[0].errors(), ["a", "b"]);
     assert_eq!(
         error.to_string(),
-        "1 error in a task group: 2 errors in a task group: a; b"
+        "1 error in a group: 2 errors in a group: a; b"
     );
 }
 

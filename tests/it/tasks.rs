@@ -167,9 +167,10 @@ fn set_result_on_a_task_is_refused() {
     let event_loop = virtual_loop();
     let task = event_loop.create_try_task(async { Ok::<u32, &str>(1) });
     let refused = task.set_result(Ok(2)).unwrap_err();
+    let site = task.created_at();
     assert_eq!(
         refused.to_string(),
-        "the result of a task is set by its coroutine alone"
+        format!("task created at {site} gets its result from its coroutine alone")
     );
     assert_eq!(refused.into_value(), Ok(2));
     assert_eq!(task.set_exception("x").unwrap_err().into_value(), "x");

@@ -251,8 +251,15 @@ fn errors_display_one_plain_sentence() {
     let future = event_loop.create_future();
     future.set_result(1).unwrap();
     let refused = future.set_result(2).unwrap_err();
-    assert_eq!(refused.to_string(), "future has a result already");
-    assert_eq!(format!("{refused:?}"), "InvalidStateError(Done)");
+    let site = future.created_at();
+    assert_eq!(
+        refused.to_string(),
+        format!("future created at {site} has a result already")
+    );
+    assert_eq!(
+        format!("{refused:?}"),
+        format!("InvalidStateError {{ reason: Done, created_at: {site} }}")
+    );
     let remote = event_loop.remote();
     event_loop.close();
     let refused = remote.call_soon_threadsafe(|| ()).unwrap_err();

@@ -26,6 +26,8 @@ fn it_is_made_of_every_sort_of_future() {
         FutureHandle::from(&owned),
         FutureHandle::from(&all),
         FutureHandle::from(&shielded),
+        promise.handle(),
+        owned.handle(),
     ];
     let sites = [
         promise.created_at(),
@@ -34,6 +36,8 @@ fn it_is_made_of_every_sort_of_future() {
         owned.created_at(),
         all.created_at(),
         shielded.created_at(),
+        promise.created_at(),
+        owned.created_at(),
     ];
     assert_eq!(handles.each_ref().map(FutureHandle::created_at), sites);
     assert!(
