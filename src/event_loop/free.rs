@@ -1,6 +1,7 @@
 //! The free functions that work on the loop that runs on this thread.
 
 use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 use super::current;
@@ -257,7 +258,7 @@ pub fn create_task<F>(coroutine: F) -> Task<F::Output>
 where
     F: IntoFuture<Output: 'static, IntoFuture: 'static>,
 {
-    spawn_plain(LoopHandle::running().lp, coroutine)
+    spawn_plain(LoopHandle::running().lp, coroutine, Location::caller())
 }
 
 /// Does [`LoopHandle::create_try_task`] on the running loop.

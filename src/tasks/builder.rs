@@ -174,16 +174,19 @@ where
     }
 }
 
-/// Makes a task as a builder does that was told nothing more, but without moving the coroutine through
-/// one: it may be large.
+/// Makes a task on behalf of whoever is at `site`, as a builder does that was told nothing more, but
+/// without moving the coroutine through one: it may be large.
 #[inline]
 #[track_caller]
-pub(crate) fn spawn_plain<F>(lp: Rc<LoopState>, coroutine: F) -> Task<F::Output>
+pub(crate) fn spawn_plain<F>(
+    lp: Rc<LoopState>,
+    coroutine: F,
+    site: &'static Location<'static>,
+) -> Task<F::Output>
 where
     F: IntoFuture<Output: 'static, IntoFuture: 'static>,
 {
     lp.accepts();
-    let site = Location::caller();
     let coroutine = coroutine.into_future();
     let shared = Shared::new(lp, site);
     Task::new(TaskCell::<_, Plain>::spawn_plain(shared, coroutine))

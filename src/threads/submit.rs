@@ -7,7 +7,7 @@ use super::{Bridge, arrive};
 use crate::concurrent::{self, ResultError};
 use crate::errors::{self, PanicError};
 use crate::event_loop::{LoopHandle, LoopState, RemoteHandle};
-use crate::tasks::{Task, TaskHandle};
+use crate::tasks::{Task, TaskHandle, spawn_plain};
 
 impl RemoteHandle {
     /// Has `make` called on the loop's thread, runs the coroutine that it makes as a task there, and gives a
@@ -79,7 +79,10 @@ impl RemoteHandle {
             let running = LoopHandle::running();
             let made = catch_unwind(AssertUnwindSafe(|| make(&running.lp)));
             match made {
-                Ok(Some(coroutine)) => chain(running.create_task(coroutine), promise, &remote),
+                Ok(Some(coroutine)) => {
+                    let task = spawn_plain(running.lp, coroutine, site);
+                    chain(task, promise, &remote);
+                }
                 Ok(None) => drop(promise),
                 Err(payload) => {
                     let panic = PanicError::new(payload, "maker of a coroutine".to_owned(), site);

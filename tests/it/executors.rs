@@ -387,6 +387,18 @@ fn a_thread_gets_the_result_of_a_coroutine_that_stays_on_the_loops_thread() {
     assert_eq!(result.unwrap(), (5, true));
 }
 
+/// The task of a submitted coroutine was created where that was submitted.
+#[test]
+fn a_submitted_task_knows_who_has_submitted_it() {
+    let event_loop = EventLoop::new();
+    let (site, line) = beside(&event_loop, |remote| {
+        let site = || async { callsoon::current_task().map(|task| task.created_at()) };
+        let (future, line) = (remote.run_coroutine_threadsafe(site), line!());
+        (future.result(None).unwrap().unwrap(), line)
+    });
+    assert_eq!((site.file(), site.line()), (file!(), line));
+}
+
 /// T15: cancelling the future cancels the task, which may clean up.
 #[test]
 fn cancelling_the_future_cancels_the_task() {
