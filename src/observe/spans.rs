@@ -32,8 +32,9 @@ impl Spans {
         if let Some(span) = known {
             return Some(Span::clone(&span));
         }
-        let name = lp.name_of(task)?;
-        let span = of_task(&name, task, about);
+        lp.with_task(task.key, |_| ())?;
+        // The name is made only for those who are interested.
+        let span = of_task(|| lp.name_of(task).unwrap_or_default(), task, about);
         if !span.is_disabled() {
             let kept = Rc::new(span.clone());
             let old = self.tasks.borrow_mut().insert(task.id, kept);
@@ -111,12 +112,12 @@ impl Observer for Spans {
     }
 }
 
-fn of_task(name: &str, task: TaskMark, about: &About) -> Span {
+fn of_task(name: impl Fn() -> String, task: TaskMark, about: &About) -> Span {
     tracing::debug_span!(
         target: "callsoon",
         "task",
         id = task.id,
-        name,
+        name = name().as_str(),
         created_at = about.site.map(display),
     )
 }
