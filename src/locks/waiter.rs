@@ -393,7 +393,7 @@ impl AnyFuture for Waiter {
     }
 
     fn cancel(self: Pin<Rc<Self>>, why: CancelledError) -> bool {
-        if self.is_pending() {
+        if self.accepts_cancel() {
             self.rare(|rare| rare.why = Some(why));
             self.finish(State::Cancelled);
             return true;
@@ -402,7 +402,8 @@ impl AnyFuture for Waiter {
     }
 
     fn accepts_cancel(&self) -> bool {
-        self.is_pending()
+        // What is asked beside it may have had its await dropped, and nothing may be left in it then.
+        self.is_pending() && self.registration.get() != 0
     }
 
     fn nature(&self) -> Nature {

@@ -823,3 +823,30 @@ fn waker_that_drops_its_own_scope() {
     settle(&event_loop);
     assert!(task.cancelled());
 }
+
+/// What is asked to stop first wakes somebody who drops what would be asked next: that is not asked any more, and
+/// its place in the line is as good as new for whoever comes there.
+#[test]
+fn waker_that_drops_a_wait_in_line_that_is_asked_next() {
+    let event_loop = virtual_loop();
+    let (lock, asked) = (Lock::new(()), event_loop.create_future::<()>());
+    let task = event_loop.create_task(async move {
+        let held = lock.lock().await;
+        let (first, second): (Kept, Kept) = Default::default();
+        first.replace(Some(asked.boxed_local()));
+        second.replace(Some(lock.lock().map(drop).boxed_local()));
+        let drops = dropping_waker(&second);
+        poll_kept(&first, &mut Context::from_waker(&drops));
+        poll_kept(&second, &mut Context::from_waker(Waker::noop()));
+        assert!(catch_cancel(sleep(ms(10))).await.is_err());
+        assert!(second.borrow().is_none());
+        for _ in 0..10 {
+            assert!(futures::poll!(lock.lock()).is_pending());
+        }
+        drop(held);
+        drop(lock.lock().await);
+    });
+    turn(&event_loop);
+    task.cancel();
+    event_loop.run_until_complete(task).unwrap();
+}
