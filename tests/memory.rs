@@ -349,6 +349,38 @@ fn contended_locks_and_queues_allocate_nothing() {
     assert!(allocations < FEW, "{allocations} allocations");
 }
 
+/// A line that was long once is not so for good: a thousand wait, all get through, and from then on those
+/// few who wait again and again ask the heap for nothing.
+#[test]
+fn a_line_forgets_that_it_was_long() {
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let lock = Lock::new(());
+    let pass = |times: u64| {
+        let lock = lock.clone();
+        async move {
+            for _ in 0..times {
+                let guard = lock.lock().await;
+                yield_now().await;
+                drop(guard);
+            }
+        }
+    };
+    let all_pass = |count, times| {
+        let task = |_| event_loop.create_task(pass(times));
+        let tasks: Vec<_> = (0..count).map(task).collect();
+        for task in tasks {
+            event_loop.run_until_complete(task).unwrap();
+        }
+    };
+    all_pass(1000, 1);
+    all_pass(5, 100);
+    let before = ALLOCATOR.stats().allocations;
+    all_pass(5, MILLION / 100);
+    let allocations = ALLOCATOR.stats().allocations - before;
+    assert!(allocations < FEW, "{allocations} allocations");
+}
+
 /// Waiters that come and go behind one that stays leave nothing behind.
 #[test]
 fn a_line_with_many_comings_and_goings_keeps_memory_flat() {

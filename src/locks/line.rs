@@ -200,15 +200,13 @@ impl Line {
     pub(crate) fn release_all(&self) {
         let mut waiters = Vec::with_capacity(self.len());
         for place in self.first.get()..self.end.get() {
-            let mut ring = self.ring.borrow_mut();
+            let ring = self.ring.borrow();
             let index = index(place, &ring);
-            waiters.extend(match ring.len() {
-                0..=LONG => ring[index].clone(),
-                _ => ring[index].take(),
-            });
+            waiters.extend(ring[index].clone());
         }
         self.first.set(self.end.get());
         self.gaps.set(0);
+        self.forget_length();
         for waiter in waiters {
             if waiter.is_pending() {
                 waiter.wake();
@@ -384,6 +382,20 @@ impl Line {
         };
         self.first.set(self.skip_gaps(first + 1));
         drop(left);
+        if self.is_empty() {
+            self.forget_length();
+        }
+    }
+
+    /// A line that was long, and is empty, begins anew: with a short ring.
+    fn forget_length(&self) {
+        let is_long = self.ring.borrow().len() > LONG;
+        let old = if is_long {
+            self.ring.take()
+        } else {
+            Vec::new()
+        };
+        drop(old);
     }
 
     /// The next place that is no gap.
