@@ -16,7 +16,8 @@
 //! Places are numbers that ascend. Waiters lie in a ring, each at its place; who leaves from the middle
 //! leaves a gap, and when the ring is full and has many, the others move up. Who leaves from the front of a
 //! ring that is not long is left where it was, and used again by whoever joins at that point of the ring: waiting
-//! again and again for the same thing allocates nothing.
+//! again and again for the same thing allocates nothing. What is left there has nothing of a user's, but keeps
+//! the memory of its loop, which may be closed, as long as the primitive lives.
 
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
