@@ -163,12 +163,7 @@ where
         start: Start,
     ) -> Pin<Rc<Self>> {
         let named = name.is_some();
-        let task = Rc::pin(Self {
-            shared: Shared::new(lp, site),
-            head: TaskHead::new(name),
-            body: PinCell::new(Some(body)),
-            kind: PhantomData,
-        });
+        let task = Self::make(Shared::new(lp, site), name, Some(body));
         let lp = &task.shared.base.lp;
         // Only a `Drop` that runs while its thread unwinds gets this far on a closed loop.
         if !lp.is_closed() {
@@ -187,18 +182,23 @@ where
     /// The same for a task without a name, whose first step is queued.
     #[inline]
     pub(super) fn spawn_plain(shared: Shared<B::Output>, body: B) -> Pin<Rc<Self>> {
-        let task = Rc::pin(Self {
-            shared,
-            head: TaskHead::new(None),
-            body: PinCell::new(Some(body)),
-            kind: PhantomData,
-        });
+        let task = Self::make(shared, None, Some(body));
         let lp = &task.shared.base.lp;
         if !lp.is_closed() {
             task.enter(lp);
             lp.push(task.clone());
         }
         task
+    }
+
+    #[inline(always)]
+    fn make(shared: Shared<B::Output>, name: Option<Rc<str>>, body: Option<B>) -> Pin<Rc<Self>> {
+        Rc::pin(Self {
+            shared,
+            head: TaskHead::new(name),
+            body: PinCell::new(body),
+            kind: PhantomData,
+        })
     }
 
     /// Lets the loop own a new task, whose first step is about to be queued or taken.
@@ -215,12 +215,7 @@ where
         name: Option<Rc<str>>,
         site: &'static Location<'static>,
     ) -> Pin<Rc<Self>> {
-        let task = Rc::pin(Self {
-            shared: Shared::new(lp, site),
-            head: TaskHead::new(name),
-            body: PinCell::new(None),
-            kind: PhantomData,
-        });
+        let task = Self::make(Shared::new(lp, site), name, None);
         task.head.set(DONE);
         let me: FutureRef<B::Output> = task.clone();
         let why = CancelledError::at(None, site);

@@ -245,12 +245,9 @@ impl TaskHead {
         if fresh {
             self.set(FRESH);
         }
-        if !self.has(AWAITS | AWAITS_MORE) && lp.step.scope() == ScopeId::TASK {
-            self.set(AWAITS);
+        if self.awaits_nothing() && lp.step.scope() == ScopeId::TASK {
             let mut tasks = lp.tasks.borrow_mut();
-            let first = tasks.waiter(self.slot.get());
-            debug_assert!(first.is_none(), "the step began with none");
-            write_over(first, Some(FirstWaiter { id, future }));
+            self.awaits_first(tasks.waiter(self.slot.get()), id, future);
         } else if fresh || !self.awaits_already(lp, id) {
             self.awaits_more(lp, id, future);
         }
@@ -262,10 +259,10 @@ impl TaskHead {
         !self.has(AWAITS | AWAITS_MORE)
     }
 
-    /// What [`awaits`](Self::awaits) does of the first thing, polled outside all scopes for the first time.
-    #[inline]
+    /// What [`awaits`](Self::awaits) does of the first thing, polled outside all scopes.
+    #[inline(always)]
     pub(super) fn awaits_first(&self, first: &mut Option<FirstWaiter>, id: u64, future: AnyRef) {
-        self.set(FRESH | AWAITS);
+        self.set(AWAITS);
         debug_assert!(first.is_none(), "the step began with none");
         write_over(first, Some(FirstWaiter { id, future }));
     }

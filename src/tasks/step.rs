@@ -7,7 +7,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::head::{DONE, OWN_WAKER, QUEUED};
+use super::head::{DONE, FRESH, OWN_WAKER, QUEUED};
 use super::waker::StepWaker;
 use super::{MainCoroutine, NoMain, TaskHead, TaskRef};
 use crate::cancellation::{CancelledError, ScopeId};
@@ -358,6 +358,7 @@ impl LoopState {
         let head = task.head();
         if self.step.scope() == ScopeId::TASK && head.awaits_nothing() {
             let id = self.next_registration();
+            head.set(FRESH);
             head.awaits_first(first, id, future());
             return Some((task.clone(), id));
         }
