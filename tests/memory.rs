@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use callsoon::{
-    Barrier, CancelledError, Clock, Condition, Event, EventLoop, Lock, Queue, Semaphore,
+    Barrier, CancelledError, Clock, Condition, Event, EventLoop, Lock, Queue, Semaphore, Task,
     catch_cancel, sleep, task_group, timeout, yield_now,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -46,6 +46,13 @@ fn alive() -> isize {
 fn assert_flat(before: isize, after: isize) {
     let grown = after - before;
     assert!(grown < NOISE, "{grown} bytes more than before");
+}
+
+/// Runs the loop until all of these tasks are over.
+fn run_to_the_end(event_loop: &EventLoop, tasks: impl IntoIterator<Item = Task<()>>) {
+    for task in tasks {
+        event_loop.run_until_complete(task).unwrap();
+    }
 }
 
 /// Values that are bound and let go of leave nothing behind, in the loop or its mail.
@@ -342,9 +349,7 @@ fn contended_locks_and_queues_allocate_nothing() {
     let tasks = contenders.map(|contend| event_loop.create_task(async move { contend().await }));
     let serving = event_loop.create_task(async move { serve().await });
     event_loop.run_until_complete(serving).unwrap();
-    for task in tasks {
-        event_loop.run_until_complete(task).unwrap();
-    }
+    run_to_the_end(&event_loop, tasks);
     let allocations = ALLOCATOR.stats().allocations - before;
     assert!(allocations < FEW, "{allocations} allocations");
 }
@@ -369,9 +374,7 @@ fn a_line_forgets_that_it_was_long() {
     let all_pass = |count, times| {
         let task = |_| event_loop.create_task(pass(times));
         let tasks: Vec<_> = (0..count).map(task).collect();
-        for task in tasks {
-            event_loop.run_until_complete(task).unwrap();
-        }
+        run_to_the_end(&event_loop, tasks);
     };
     all_pass(1000, 1);
     all_pass(5, 100);
