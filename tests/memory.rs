@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use callsoon::{
     Barrier, CancelledError, Clock, Condition, Event, EventLoop, Lock, Queue, Semaphore, Task,
-    catch_cancel, sleep, task_group, timeout, yield_now,
+    catch_cancel, gather, sleep, task_group, timeout, yield_now,
 };
 use futures::stream::{FuturesUnordered, StreamExt};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -279,6 +279,79 @@ fn many_runs_on_one_loop_keep_memory_flat() {
         round();
     }
     assert_flat(before, alive());
+}
+
+/// A gather that is made again and again asks the heap for a few things, however many children it has.
+#[test]
+fn gathers_made_at_one_place_allocate_nothing_for_a_child() {
+    const CHILDREN: usize = 1000;
+    let _alone = alone();
+    let event_loop = virtual_loop();
+    let gathered = event_loop.create_task(async {
+        let mut before = 0;
+        for round in 0..101 {
+            if round == 1 {
+                before = ALLOCATOR.stats().allocations;
+            }
+            let children = (0..CHILDREN).map(|number| async move {
+                yield_now().await;
+                number + round
+            });
+            assert_eq!(gather(children).await[CHILDREN - 1], CHILDREN - 1 + round);
+        }
+        ALLOCATOR.stats().allocations - before
+    });
+    let allocations = event_loop.run_until_complete(gathered).unwrap();
+    assert!(allocations < 100 * 10 + FEW, "{allocations} allocations");
+}
+
+/// What is kept of children that are over is not much, whatever was gathered at however many places, and
+/// goes with the loop.
+#[test]
+fn what_is_kept_of_children_is_bounded_and_goes_with_the_loop() {
+    const KEPT: isize = 256 * 1024;
+    async fn large<const N: usize>() -> u8 {
+        let payload = [1; N];
+        yield_now().await;
+        payload[N / 2]
+    }
+    /// The caller's is the place.
+    #[track_caller]
+    fn gather_large<const N: usize>() -> impl Future<Output = Vec<u8>> {
+        gather((0..50).map(|_| large::<N>()))
+    }
+    const MANY: u64 = MILLION / 10;
+    let _alone = alone();
+    let outside = alive();
+    let event_loop = virtual_loop();
+    // So that its tables and queues have their room.
+    let yielding = (0..MANY).map(|_| event_loop.create_task(yield_now()));
+    let tasks: Vec<_> = yielding.collect();
+    run_to_the_end(&event_loop, tasks);
+    let before = alive();
+    event_loop
+        .run_until_complete(async {
+            for _ in 0..3 {
+                gather_large::<10>().await;
+                gather_large::<20000>().await;
+                gather_large::<1000>().await;
+                gather_large::<1100>().await;
+                gather_large::<1200>().await;
+                gather_large::<1300>().await;
+                gather_large::<1400>().await;
+                gather_large::<1500>().await;
+                gather_large::<1600>().await;
+                gather_large::<1700>().await;
+                gather_large::<1800>().await;
+                gather_large::<1900>().await;
+                gather((0..MANY).map(std::future::ready)).await;
+            }
+        })
+        .unwrap();
+    let kept = alive() - before;
+    assert!(kept < KEPT + NOISE, "{kept} bytes are kept");
+    drop(event_loop);
+    assert_flat(outside, alive());
 }
 
 /// What is free is taken without asking the heap for anything.

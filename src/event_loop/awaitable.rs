@@ -123,9 +123,15 @@ pub trait Awaitable: Sized {
         false
     }
 
-    /// Makes a task of a bare coroutine, which is a child from its beginning.
+    /// Makes a task of a bare coroutine, which is a child from its beginning: the one at `place`, where
+    /// `children` may have a child that is over, or behind the last.
     #[doc(hidden)]
-    fn into_child(self, _nursery: &Nursery, _place: usize) -> Awaited<Self::Output> {
+    fn into_child(
+        self,
+        _nursery: &Nursery,
+        _children: &mut Vec<Awaited<Self::Output>>,
+        _place: usize,
+    ) {
         unreachable!("it is no bare coroutine");
     }
 }
@@ -524,8 +530,19 @@ where
             || any.is::<FutureHandle>())
     }
 
-    fn into_child(self, nursery: &Nursery, place: usize) -> Awaited<F::Output> {
-        Awaited(Source::Fresh(nursery.create_task(self, place)))
+    fn into_child(self, nursery: &Nursery, children: &mut Vec<Awaited<F::Output>>, place: usize) {
+        let mut coroutine = Some(self);
+        if let Some(spare) = children.get(place).and_then(Awaited::as_fresh) {
+            nursery.reuse(spare, &mut coroutine, place);
+        }
+        let Some(coroutine) = coroutine else {
+            return;
+        };
+        let child = Awaited(Source::Fresh(nursery.create_task(coroutine, place)));
+        match children.get_mut(place) {
+            Some(spare) => *spare = child,
+            None => children.push(child),
+        }
     }
 
     fn bound_loop(&self) -> Option<LoopHandle> {

@@ -525,6 +525,8 @@ impl LoopState {
         for task in &tasks {
             task.clone().abandon();
         }
+        let spare = self.tasks.borrow_mut().take_spare();
+        drop(spare);
         let ready = self.ready.borrow_mut().take();
         self.observers.discarded();
         let mail = std::mem::take(&mut *self.mail.borrow_mut());

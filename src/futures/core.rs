@@ -134,6 +134,15 @@ pub(crate) use as_shared;
 /// A future with a result of type `T`.
 pub(crate) trait FutureCore<T>: AnyFuture {
     fn shared(&self) -> &Shared<T>;
+    /// If it is a task that is over, and can be one of this coroutine (an `Option` of it) that only the
+    /// caller refers to: begins as that, with a listener, and takes it.
+    fn begin_again(
+        self: Pin<Rc<Self>>,
+        _coroutine: &mut dyn Any,
+        _id: u64,
+        _listener: &ListenerRef,
+    ) {
+    }
     /// How to tell whether a result that nobody looked at has to be reported.
     fn failure(&self) -> Failure<T> {
         |_| None
@@ -176,13 +185,19 @@ impl<T: 'static> Shared<T> {
         id: u64,
         listener: ListenerRef,
     ) -> Self {
-        let tell = Callbacks::One(Action::Tell(Key::new(id), listener));
         let base = Base::new(lp, site, 0);
         base.expendable.set(true);
         Self {
             base,
-            inner: RefCell::new(Inner::Pending(tell)),
+            inner: RefCell::new(Inner::told(id, listener)),
         }
+    }
+
+    /// It is that of another such future now. Its result has been taken.
+    #[inline]
+    pub(crate) fn tell_again(&self, id: u64, listener: ListenerRef) {
+        self.base.observed.set(false);
+        write_over(&mut *self.inner.borrow_mut(), Inner::told(id, listener));
     }
 
     pub(crate) fn state(&self) -> State {
@@ -542,6 +557,11 @@ impl<T: 'static> Shared<T> {
 }
 
 impl<T> Inner<T> {
+    #[inline]
+    fn told(id: u64, listener: ListenerRef) -> Self {
+        Self::Pending(Callbacks::One(Action::Tell(Key::new(id), listener)))
+    }
+
     fn error(&self) -> ResultError {
         match self {
             Self::Pending(_) => ResultError::NotReady,

@@ -145,6 +145,12 @@ impl<T: 'static> Future<T> {
         }
     }
 
+    /// Whoever listens to it is registered under `id`, with this handle.
+    #[inline]
+    pub(crate) fn listens(&self, id: u64) {
+        self.registration.set(id);
+    }
+
     /// Has `listener` told when it is done, as long as this handle is there.
     pub(crate) fn listen(&self, id: u64, listener: ListenerRef) {
         if self.registration.get() != 0 {

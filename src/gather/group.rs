@@ -5,14 +5,14 @@
 
 use std::fmt;
 
-use super::cell::{AllOrNone, Each, Gathering, OrFirstError, start, start_making};
+use super::cell::{AllOrNone, Each, OrFirstError, start};
 use crate::cancellation::CancelledError;
 use crate::errors::ResultError;
 use crate::event_loop::{Awaitable, Awaited, LoopHandle, try_get_running_loop};
 use crate::futures::{AnyFuture, AnyRef, ListenerRef, OwnedFuture};
 
 /// Markers that tell the kinds of groups apart; inferred, never written.
-mod sort {
+pub(super) mod sort {
     /// Tuples.
     #[derive(Debug)]
     pub enum Tuple {}
@@ -171,7 +171,9 @@ pub(super) trait TryChildren: Children {
 }
 
 /// How a child ended, as a value.
-fn outcome<T>(result: Result<T, ResultError>) -> Result<Result<T, CancelledError>, ResultError> {
+pub(super) fn outcome<T>(
+    result: Result<T, ResultError>,
+) -> Result<Result<T, CancelledError>, ResultError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(ResultError::Cancelled(why)) => Ok(Err(why)),
@@ -181,7 +183,7 @@ fn outcome<T>(result: Result<T, ResultError>) -> Result<Result<T, CancelledError
 }
 
 /// Takes the error out of a child that ended with one.
-fn take_err<T, E>(child: &mut Awaited<Result<T, E>>) -> Option<Result<E, ResultError>> {
+pub(super) fn take_err<T, E>(child: &mut Awaited<Result<T, E>>) -> Option<Result<E, ResultError>> {
     if !child.is_err() {
         return None;
     }
@@ -195,7 +197,7 @@ fn take_err<T, E>(child: &mut Awaited<Result<T, E>>) -> Option<Result<E, ResultE
 /// The loop that everything is gathered in: that of the first child; if it has none, the running one;
 /// if none runs, that of a later child.
 #[track_caller]
-fn choose_loop(mut bound: impl Iterator<Item = Option<LoopHandle>>) -> LoopHandle {
+pub(super) fn choose_loop(mut bound: impl Iterator<Item = Option<LoopHandle>>) -> LoopHandle {
     if let Some(Some(first)) = bound.next() {
         return first;
     }
@@ -207,215 +209,6 @@ fn choose_loop(mut bound: impl Iterator<Item = Option<LoopHandle>>) -> LoopHandl
         },
     }
 }
-
-/// Gathers a list.
-#[track_caller]
-fn gather_list<G, A, C>(list: Vec<A>) -> OwnedFuture<G::Output>
-where
-    A: Awaitable,
-    C: Children + From<Vec<Awaited<A::Output>>>,
-    G: Gathering<C>,
-{
-    let event_loop = choose_loop(list.iter().map(Awaitable::bound_loop));
-    if list.first().is_some_and(Awaitable::is_coroutine) {
-        return start_making::<G, C>(&event_loop, list.len(), |nursery| {
-            let places = list.into_iter().enumerate();
-            let children = places.map(|(place, coroutine)| coroutine.into_child(nursery, place));
-            children.collect::<Vec<_>>().into()
-        });
-    }
-    let mut children = Vec::with_capacity(list.len());
-    // No closure: where a task is created is where the caller is.
-    for awaitable in list {
-        children.push(awaitable.into_awaited(&event_loop));
-    }
-    start::<G, C>(&event_loop, children.into())
-}
-
-// ---- lists and arrays
-
-/// The children of a list.
-pub(super) struct List<T: 'static>(Vec<Awaited<T>>);
-
-impl<T: 'static> Children for List<T> {
-    type Outputs = Vec<T>;
-    type Outcomes = Vec<Result<T, CancelledError>>;
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn child(&self, index: usize) -> Option<&dyn Child> {
-        self.0.get(index).map(|child| child as &dyn Child)
-    }
-
-    fn outputs(self) -> Result<Vec<T>, ResultError> {
-        let mut children = self.0;
-        if !children.iter().all(|child| child.as_fresh().is_some()) {
-            return children.into_iter().map(Awaited::get).collect();
-        }
-        let mut outputs = Vec::with_capacity(children.len());
-        let mut tasks = children.iter().filter_map(Awaited::as_fresh);
-        let failed = tasks.find_map(|task| {
-            task.keep_listening();
-            task.shared()
-                .take_result()
-                .map(|output| outputs.push(output))
-                .err()
-        });
-        match failed {
-            None => {
-                // Nothing of a user's is left in them. The memory that was used last is freed fastest.
-                for left in (0..children.len()).rev() {
-                    children.truncate(left);
-                }
-                Ok(outputs)
-            }
-            Some(error) => {
-                drop(children);
-                Err(error)
-            }
-        }
-    }
-
-    fn outcomes(self) -> Result<Self::Outcomes, ResultError> {
-        let ends = self.0.into_iter().map(Awaited::get);
-        ends.map(outcome).collect()
-    }
-}
-
-impl<T: 'static, E: fmt::Debug + 'static> TryChildren for List<Result<T, E>> {
-    type Oks = Vec<T>;
-    type Error = E;
-
-    fn take_err(&mut self, index: usize) -> Option<Result<E, ResultError>> {
-        take_err(self.0.get_mut(index)?)
-    }
-
-    fn oks(self) -> Result<Result<Vec<T>, E>, ResultError> {
-        let mut oks = Vec::with_capacity(self.0.len());
-        for child in self.0 {
-            match child.get()? {
-                Ok(value) => oks.push(value),
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-        Ok(Ok(oks))
-    }
-}
-
-/// The children of an array.
-pub(super) struct ArrayOf<T: 'static, const N: usize>(List<T>);
-
-/// `N` things, of which it is known that they are so many.
-fn exactly<T, const N: usize>(list: Vec<T>) -> [T; N] {
-    let Ok(array) = list.try_into() else {
-        unreachable!("there are as many as there are children");
-    };
-    array
-}
-
-impl<T: 'static, const N: usize> Children for ArrayOf<T, N> {
-    type Outputs = [T; N];
-    type Outcomes = [Result<T, CancelledError>; N];
-
-    fn len(&self) -> usize {
-        N
-    }
-
-    fn child(&self, index: usize) -> Option<&dyn Child> {
-        self.0.child(index)
-    }
-
-    fn outputs(self) -> Result<[T; N], ResultError> {
-        self.0.outputs().map(exactly)
-    }
-
-    fn outcomes(self) -> Result<Self::Outcomes, ResultError> {
-        self.0.outcomes().map(exactly)
-    }
-}
-
-impl<T: 'static, E: fmt::Debug + 'static, const N: usize> TryChildren for ArrayOf<Result<T, E>, N> {
-    type Oks = [T; N];
-    type Error = E;
-
-    fn take_err(&mut self, index: usize) -> Option<Result<E, ResultError>> {
-        self.0.take_err(index)
-    }
-
-    fn oks(self) -> Result<Result<[T; N], E>, ResultError> {
-        Ok(self.0.oks()?.map(exactly))
-    }
-}
-
-/// What the results of a list or of an array are put into.
-macro_rules! shape {
-    ($item:ty) => { Vec<$item> };
-    ($item:ty, $n:ident) => { [$item; $n] };
-}
-
-/// Makes a group of a type that can be turned into a `Vec` of awaitables.
-macro_rules! list_group {
-    ($sort:ident, [$($generics:tt)*], $group:ty, $item:ty, $children:ident $(, $n:ident)?;
-     $list:ident => $into:expr) => {
-        impl<$($generics)*> Group<sort::$sort> for $group
-        where
-            $item: Awaitable,
-        {
-            type Outputs = shape!(<$item as Awaitable>::Output $(, $n)?);
-            type Outcomes =
-                shape!(Result<<$item as Awaitable>::Output, CancelledError> $(, $n)?);
-
-            #[track_caller]
-            fn gathered(self) -> OwnedFuture<Self::Outputs> {
-                let $list = self;
-                gather_list::<AllOrNone, $item, $children<_ $(, $n)?>>($into)
-            }
-
-            #[track_caller]
-            fn gathered_outcomes(self) -> OwnedFuture<Self::Outcomes> {
-                let $list = self;
-                gather_list::<Each, $item, $children<_ $(, $n)?>>($into)
-            }
-        }
-
-        impl<$($generics)*, T: 'static, E: fmt::Debug + 'static> TryGroup<sort::$sort> for $group
-        where
-            $item: Awaitable<Output = Result<T, E>>,
-        {
-            type Oks = shape!(T $(, $n)?);
-            type Error = E;
-
-            #[track_caller]
-            fn try_gathered(self) -> OwnedFuture<Result<Self::Oks, E>> {
-                let $list = self;
-                gather_list::<OrFirstError, $item, $children<_ $(, $n)?>>($into)
-            }
-        }
-    };
-}
-
-impl<T> From<Vec<Awaited<T>>> for List<T> {
-    fn from(children: Vec<Awaited<T>>) -> Self {
-        Self(children)
-    }
-}
-
-impl<T, const N: usize> From<Vec<Awaited<T>>> for ArrayOf<T, N> {
-    fn from(children: Vec<Awaited<T>>) -> Self {
-        Self(List(children))
-    }
-}
-
-list_group!(List, [A], Vec<A>, A, List; list => list);
-list_group!(ListRef, ['a, A], &'a Vec<A>, &'a A, List; list => list.iter().collect());
-list_group!(ListRef, ['a, A], &'a [A], &'a A, List; list => list.iter().collect());
-list_group!(Iter, [I: Iterator], I, I::Item, List; list => list.collect());
-list_group!(Array, [A, const N: usize], [A; N], A, ArrayOf, N; list => list.into());
-list_group!(ArrayRef, ['a, A, const N: usize], &'a [A; N], &'a A, ArrayOf, N; list => list.iter().collect());
-
-// ---- tuples
 
 impl Group<sort::Tuple> for () {
     type Outputs = ();

@@ -8,6 +8,7 @@
 
 mod cell;
 mod group;
+mod list;
 
 pub use self::group::{Group, TryGroup};
 

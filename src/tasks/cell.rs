@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_cell::{PinCell, PinMut};
 use pin_project_lite::pin_project;
+use pin_weak::rc::PinWeak;
 
 use super::TaskHandle;
 use super::builder::Start;
@@ -19,7 +20,9 @@ use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
 use crate::event_loop::{About, ExceptionContext, Lane, LoopState, Run, pin_in_place};
 use crate::futures::purpose::Nature;
-use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
+use crate::futures::{
+    AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, ListenerRef, Shared, State, as_shared,
+};
 use crate::observe::EntryKind;
 use crate::snapshot::AwaitedKind;
 
@@ -490,6 +493,26 @@ where
     B: Body + 'static,
     K: Kind<B::Output> + 'static,
 {
+    fn begin_again(self: Pin<Rc<Self>>, coroutine: &mut dyn Any, id: u64, listener: &ListenerRef) {
+        let Some(coroutine) = coroutine.downcast_mut::<Option<B>>() else {
+            return;
+        };
+        // `self` is one, and the caller has another.
+        if PinWeak::downgrade(self.clone()).strong_count() != 2
+            || self.shared.state() != State::Taken
+            || !self.head.begin_again()
+        {
+            return;
+        }
+        self.shared.tell_again(id, listener.clone());
+        let mut body = self.as_ref().project_ref().body.borrow_mut();
+        PinMut::as_mut(&mut body).set(coroutine.take());
+        drop(body);
+        let lp = &self.shared.base.lp;
+        self.enter(lp);
+        lp.push(self.clone());
+    }
+
     fn shared(&self) -> &Shared<B::Output> {
         &self.shared
     }

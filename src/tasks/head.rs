@@ -62,7 +62,7 @@ pub(crate) struct FirstWaiter {
 }
 
 pub(crate) struct TaskHead {
-    id: u64,
+    id: Cell<u64>,
     /// Its place in the loop's table of tasks.
     pub(super) slot: Cell<u32>,
     flags: Cell<Flags>,
@@ -93,6 +93,13 @@ impl Rare {
     #[cold]
     fn new() -> Box<Self> {
         Box::default()
+    }
+
+    /// Whether it has more than a name and numbers.
+    #[cold]
+    fn refers(&self) -> bool {
+        let none = self.must.is_none() && self.waker.is_none();
+        !(none && self.more.is_empty() && self.wrapped.is_empty())
     }
 
     fn add_wrapped(&mut self, scopes: &OpenScopes, id: u64, waiter: Waiter) -> Option<Waiter> {
@@ -133,7 +140,7 @@ impl TaskHead {
             })
         });
         Self {
-            id: crate::ids::next_task(),
+            id: Cell::new(crate::ids::next_task()),
             slot: Cell::new(0),
             flags: Cell::new(0),
             rare: Cell::new(rare),
@@ -141,19 +148,34 @@ impl TaskHead {
     }
 
     pub(crate) fn id(&self) -> u64 {
-        self.id
+        self.id.get()
     }
 
     /// What a waker of this task refers to: its slot, and enough of its id to tell it from others
     /// that have the slot before or after.
     pub(crate) fn key(&self) -> u64 {
-        u64::from(self.slot.get()) << 32 | (self.id & u64::from(u32::MAX))
+        u64::from(self.slot.get()) << 32 | (self.id() & u64::from(u32::MAX))
+    }
+
+    /// It is the part of another task now, if its own is over and nothing of others' is left; says
+    /// whether it is.
+    #[inline]
+    pub(super) fn begin_again(&self) -> bool {
+        if self.flags.get() != STARTED | DONE
+            || self.rare_if_any(|rare| rare.refers()) == Some(true)
+        {
+            return false;
+        }
+        drop(self.rare.take());
+        self.id.set(crate::ids::next_task());
+        self.flags.set(0);
+        true
     }
 
     /// What it is for those who only look at it.
     pub(super) fn mark(&self) -> TaskMark {
         TaskMark {
-            id: self.id,
+            id: self.id(),
             key: self.key(),
         }
     }
@@ -209,7 +231,7 @@ impl TaskHead {
     pub(crate) fn name(&self) -> String {
         match self.rare_if_any(|rare| rare.name.clone()).flatten() {
             Some(name) => (*name).to_owned(),
-            None => format!("Task-{}", self.id),
+            None => format!("Task-{}", self.id()),
         }
     }
 
@@ -233,7 +255,7 @@ impl TaskHead {
     /// Tells those who observe the loop that it has got a name.
     #[cold]
     pub(super) fn tell_name(&self, lp: &LoopState) {
-        lp.tell_task_named(self.id, &self.name());
+        lp.tell_task_named(self.id(), &self.name());
     }
 
     // ---- what it awaits

@@ -12,6 +12,7 @@ mod nursery;
 mod open_scopes;
 mod scopes;
 mod sleep;
+mod spare;
 mod step;
 mod table;
 mod waker;

@@ -47,6 +47,33 @@ impl Nursery {
         let task = TaskCell::<F, Plain>::spawn_plain(lp, shared, coroutine);
         Future::listened(task, id)
     }
+
+    /// Makes the task at `place` of one that is over, if that was of such a coroutine and nobody else
+    /// refers to it: takes the coroutine if so.
+    #[inline]
+    pub(crate) fn reuse<F>(
+        &self,
+        spare: &Future<F::Output>,
+        coroutine: &mut Option<F>,
+        place: usize,
+    ) where
+        F: std::future::Future<Output: 'static> + 'static,
+    {
+        let id = self.first + place as u64;
+        spare
+            .core()
+            .clone()
+            .begin_again(coroutine, id, &self.listener);
+        if coroutine.is_none() {
+            spare.listens(id);
+        }
+    }
+
+    /// The children of a gather at the same place that is over, if some are kept.
+    pub(crate) fn take_spare<C: 'static>(&self) -> Option<C> {
+        let mut tasks = self.event_loop.lp.tasks.borrow_mut();
+        tasks.spare.take(self.site)
+    }
 }
 
 impl fmt::Debug for Nursery {

@@ -3,6 +3,9 @@
 //! A task is here from its making to its end. At the same place stands what it awaits, which is there
 //! only while it is suspended: in the task itself it would make every task larger.
 
+use std::mem;
+
+use super::spare::SpareChildren;
 use super::{FirstWaiter, TaskRef};
 use crate::event_loop::write_over;
 
@@ -15,6 +18,8 @@ pub(crate) struct TaskTable {
     free: Vec<u32>,
     /// The greatest id that was ever here.
     newest: u64,
+    /// Tasks that are over, whose memory is used again.
+    pub(super) spare: SpareChildren,
 }
 
 impl TaskTable {
@@ -72,6 +77,11 @@ impl TaskTable {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Takes out what is kept of tasks that are over. The caller drops it, with the table free again.
+    pub(crate) fn take_spare(&mut self) -> SpareChildren {
+        mem::take(&mut self.spare)
     }
 
     /// The greatest id of a task that was ever here.

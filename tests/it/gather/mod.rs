@@ -1,5 +1,6 @@
 //! `gather`, `try_gather` and `gather_outcomes`. The turns are those that CPython 3.13 takes.
 
+mod again;
 mod arguments;
 mod cancel;
 mod drops;
