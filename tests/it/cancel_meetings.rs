@@ -7,14 +7,18 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use callsoon::{
-    Barrier, CancelOrigin, ExceptionGroup, Future, Lock, Queue, ResultError, ReturnWhen, Semaphore,
-    TaskGroup, TaskHandle, Timeout, as_completed, as_completed_coroutines, catch_cancel,
-    create_future, create_task, current_task, gather, gather_outcomes, get_running_loop, shield,
-    sleep, task, task_group, timeout, try_gather, wait, wait_for, yield_now,
+    Barrier, CancelOrigin, ExceptionGroup, Future, FutureHandle, Lock, Queue, ResultError,
+    ReturnWhen, Semaphore, TaskGroup, TaskHandle, Timeout, as_completed, as_completed_coroutines,
+    catch_cancel, create_future, create_task, current_task, gather, gather_outcomes,
+    get_running_loop, shield, sleep, task, task_group, timeout, try_gather, wait, wait_for,
+    yield_now,
 };
+use futures::FutureExt as _;
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use crate::support::{Turns, done_future, fails, ms, virtual_loop};
+use crate::support::{
+    Scene, Turns, done_future, fails, fails_after, ms, stop_at_every_point, virtual_loop,
+};
 
 // ---- in the same turn
 
@@ -667,4 +671,165 @@ fn everything_takes_coroutines_with_rc_and_borrows_and_results_without_clone() {
             assert_eq!((shared.get(), sum), (19, 19 * 116));
         })
         .unwrap();
+}
+
+// ---- at every point
+
+/// Cancelled or dropped in whatever turn, a combinator leaves no callback, no timer and no task behind; what is not
+/// its to stop runs to its end unasked.
+#[test]
+fn combinator_stopped_at_every_point_leaves_nothing_behind() {
+    type Victim = futures::future::LocalBoxFuture<'static, ()>;
+    type Make = fn(Future<usize>, Future<()>) -> Victim;
+    let children: [(&str, bool, Make); 10] = [
+        ("gather", true, |a, b| {
+            Box::pin(async { drop(gather((a, b)).await) })
+        }),
+        ("outcomes", true, |a, b| {
+            Box::pin(async { drop(gather_outcomes((a, b)).await) })
+        }),
+        ("shield", false, |a, b| {
+            Box::pin(async { drop((shield(a).await, shield(b).await)) })
+        }),
+        ("wait", false, |a, b| {
+            let both = [FutureHandle::from(&a), FutureHandle::from(&b)];
+            Box::pin(async { drop(wait(both, ReturnWhen::AllCompleted, Some(ms(50))).await) })
+        }),
+        ("as_completed", false, |a, b| {
+            let both = [FutureHandle::from(&a), FutureHandle::from(&b)];
+            Box::pin(async { drop(as_completed(both).timeout(ms(50)).collect::<Vec<_>>().await) })
+        }),
+        ("wait_for", true, |a, b| {
+            Box::pin(async { drop((wait_for(a, ms(50)).await, wait_for(b, ms(50)).await)) })
+        }),
+        ("timeout", true, |a, b| {
+            let both = futures::future::join(a, b);
+            Box::pin(async { drop(timeout(ms(50), both).await) })
+        }),
+        ("scopes", true, |a, b| {
+            let both = futures::future::join(catch_cancel(a), catch_cancel(b));
+            Box::pin(async { drop(catch_cancel(both).await) })
+        }),
+        ("group", true, |a, b| {
+            Box::pin(task_group(async |group| {
+                group.create_task(a);
+                group.create_task(async { yield_now().await });
+                b.await;
+            }))
+        }),
+        ("set", true, |a, b| {
+            let mut set = FuturesUnordered::new();
+            set.push(timeout(ms(50), a.map(drop).boxed_local()));
+            set.push(timeout(ms(50), b.boxed_local()));
+            Box::pin(async move { while set.next().await.is_some() {} })
+        }),
+    ];
+    for (name, asks, make) in children {
+        let points = stop_at_every_point(|event_loop| {
+            let steps = |turns: usize| async move {
+                for _ in 0..turns {
+                    yield_now().await;
+                }
+                turns
+            };
+            let (task, promise) = (event_loop.create_task(steps(4)), event_loop.create_future());
+            let (one, two, completes) = (task.clone(), promise.clone(), promise.clone());
+            drop(event_loop.create_task(async move {
+                steps(2).await;
+                drop(completes.set_result(()));
+            }));
+            Scene::new(make(one, two), move |event_loop| {
+                assert!(task.done() && promise.done(), "{name}");
+                assert!(
+                    asks || (task.result().is_ok() && promise.result().is_ok()),
+                    "{name}"
+                );
+                assert!(asks || task.cancelling() == 0, "{name}");
+                assert!(!format!("{promise:?} {task:?}").contains("cb="), "{name}");
+                assert_eq!(event_loop.next_deadline(), None, "{name}");
+                assert_eq!(
+                    (event_loop.all_tasks().len(), event_loop.time()),
+                    (0, ms(0)),
+                    "{name}"
+                );
+            })
+        });
+        assert!(points >= 4, "{name}: {points}");
+    }
+}
+
+// ---- groups in the combinators of other crates
+
+/// DESIGN 5: two groups in one task, in a join. The child of one fails, in the turn of the other's or not: each
+/// group asks its own body only, and no request is left with the task.
+#[test]
+fn groups_in_a_join_fail_each_for_itself() {
+    for (one_fails, other_fails) in [(10, None), (10, Some(10)), (10, Some(20)), (20, Some(10))] {
+        let event_loop = virtual_loop();
+        let result = event_loop.run_until_complete(async move {
+            let branch = |fails: Option<u64>| {
+                TaskGroup::run(async move |group| {
+                    if let Some(delay) = fails {
+                        group.create_try_task(fails_after(delay, "no"));
+                    }
+                    let caught = catch_cancel(sleep(ms(50))).await;
+                    Ok((caught.is_err(), get_running_loop().time()))
+                })
+            };
+            let ends = futures::join!(branch(Some(one_fails)), branch(other_fails));
+            let next = catch_cancel(yield_now()).await;
+            (ends, next.is_ok(), current_task().unwrap().cancelling())
+        });
+        let ((one, other), undisturbed, count) = result.unwrap();
+        assert_eq!(one.unwrap_err().errors(), ["no"]);
+        match other_fails {
+            Some(_) => assert_eq!(other.unwrap_err().errors(), ["no"]),
+            None => assert_eq!(other.unwrap(), (false, ms(50))),
+        }
+        assert_eq!((undisturbed, count), (true, 0));
+    }
+}
+
+/// A group in a set fails while another one there, a timeout and a scope go on; then the task is asked to stop, and
+/// all that are left hear of it.
+#[test]
+fn group_in_a_set_fails_alone_and_a_cancel_reaches_the_others() {
+    let (event_loop, log) = (virtual_loop(), Turns::new());
+    let events = log.clone();
+    let task = event_loop.create_task(async move {
+        let mut set = FuturesUnordered::new();
+        for (name, delay) in [("fails", 10), ("group", 500)] {
+            let events = events.clone();
+            let run = async move {
+                let run: Result<(), ExceptionGroup<_>> = TaskGroup::run(async |group| {
+                    group.create_try_task(fails_after(delay, name));
+                    sleep(ms(90)).await;
+                    Ok(())
+                })
+                .await;
+                events.push(format_args!("{name} {:?}", run.unwrap_err().errors()));
+            };
+            set.push(catch_cancel(run).boxed_local());
+        }
+        set.push(catch_cancel(timeout(ms(500), sleep(ms(90))).map(drop)).boxed_local());
+        set.push(catch_cancel(pending()).boxed_local());
+        let mut caught = 0;
+        while let Some(end) = set.next().await {
+            caught += usize::from(end.is_err());
+            events.push(format_args!(
+                "{caught} {}",
+                current_task().unwrap().cancelling()
+            ));
+        }
+        caught
+    });
+    for when in [20, 30] {
+        let handle = task.handle();
+        event_loop.call_at(ms(when), move || _ = handle.cancel());
+    }
+    let caught = event_loop.run_until_complete(task).unwrap();
+    assert_eq!(caught, 3);
+    // What is not ours is reached by the second request, for ours took the first.
+    log.expect(&[r#"0 fails ["fails"]"#, "0 0 0", "0 1 1", "0 2 1", "0 3 2"]);
+    assert!(event_loop.all_tasks().is_empty());
 }
