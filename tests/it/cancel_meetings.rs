@@ -17,7 +17,7 @@ use futures::FutureExt as _;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::support::{
-    Scene, Turns, done_future, fails, fails_after, ms, stop_at_every_point, virtual_loop,
+    Scene, Turns, done_future, fails, fails_after, ms, stop_at_every_point, turn, virtual_loop,
 };
 
 // ---- in the same turn
@@ -683,13 +683,13 @@ fn combinator_stopped_at_every_point_leaves_nothing_behind() {
     type Make = fn(Future<usize>, Future<()>) -> Victim;
     let children: [(&str, bool, Make); 10] = [
         ("gather", true, |a, b| {
-            Box::pin(async { drop(gather((a, b)).await) })
+            Box::pin(async { _ = gather((a, b)).await })
         }),
         ("outcomes", true, |a, b| {
             Box::pin(async { drop(gather_outcomes((a, b)).await) })
         }),
         ("shield", false, |a, b| {
-            Box::pin(async { drop((shield(a).await, shield(b).await)) })
+            Box::pin(async { _ = (shield(a).await, shield(b).await) })
         }),
         ("wait", false, |a, b| {
             let both = [FutureHandle::from(&a), FutureHandle::from(&b)];
@@ -700,11 +700,11 @@ fn combinator_stopped_at_every_point_leaves_nothing_behind() {
             Box::pin(async { drop(as_completed(both).timeout(ms(50)).collect::<Vec<_>>().await) })
         }),
         ("wait_for", true, |a, b| {
-            Box::pin(async { drop((wait_for(a, ms(50)).await, wait_for(b, ms(50)).await)) })
+            Box::pin(async { _ = (wait_for(a, ms(50)).await, wait_for(b, ms(50)).await) })
         }),
         ("timeout", true, |a, b| {
             let both = futures::future::join(a, b);
-            Box::pin(async { drop(timeout(ms(50), both).await) })
+            Box::pin(async { _ = timeout(ms(50), both).await })
         }),
         ("scopes", true, |a, b| {
             let both = futures::future::join(catch_cancel(a), catch_cancel(b));
@@ -832,4 +832,145 @@ fn group_in_a_set_fails_alone_and_a_cancel_reaches_the_others() {
     // What is not ours is reached by the second request, for ours took the first.
     log.expect(&[r#"0 fails ["fails"]"#, "0 0 0", "0 1 1", "0 2 1", "0 3 2"]);
     assert!(event_loop.all_tasks().is_empty());
+}
+
+// ---- a winner of another crate
+
+/// A select is decided by a future of another crate in the turn of a cancel: the branch that took the request is
+/// dropped before it has raised it, and the request is not lost with it.
+#[test]
+fn cancel_taken_by_a_branch_that_a_foreign_winner_drops_is_raised_again() {
+    for cancel_first in [false, true] {
+        let event_loop = virtual_loop();
+        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+        let task = event_loop.create_task(async move {
+            let first = futures::future::select(receiver, Box::pin(sleep(ms(90)))).await;
+            drop(first);
+            catch_cancel(yield_now()).await.is_err()
+        });
+        turn(&event_loop);
+        if cancel_first {
+            task.cancel();
+            sender.send(()).unwrap();
+        } else {
+            sender.send(()).unwrap();
+            task.cancel();
+        }
+        assert!(
+            event_loop.run_until_complete(task).unwrap(),
+            "cancel first: {cancel_first}"
+        );
+    }
+}
+/// A timeout around a loop of `select!` over a channel of another crate and a sleep: a message that comes in the turn
+/// of the deadline does not make the timeout be forgotten.
+#[test]
+fn message_in_the_turn_of_the_deadline_does_not_undo_a_timeout() {
+    let event_loop = virtual_loop();
+    let (sender, mut messages) = futures::channel::mpsc::unbounded::<u32>();
+    let task = event_loop.create_task(timeout(ms(10), async move {
+        loop {
+            futures::select_biased! {
+                message = messages.next() => assert!(message.is_some()),
+                () = sleep(ms(500)).fuse() => break,
+            }
+        }
+    }));
+    turn(&event_loop);
+    let again = sender.clone();
+    event_loop.call_at(ms(10), move || again.unbounded_send(1).unwrap());
+    assert!(event_loop.run_until_complete(task).unwrap().is_err());
+    assert_eq!(event_loop.time(), ms(10));
+    drop(sender);
+}
+
+/// What has taken the request gives a value, or is looked at as one: then it was met, also beside another crate's
+/// future that wakes the task, and is not made again. Nor is one that was taken back.
+#[test]
+fn request_that_was_met_or_taken_back_is_not_made_again_beside_a_foreign_branch() {
+    for kind in ["declines", "outcome", "scope", "uncancelled", "kept"] {
+        let event_loop = virtual_loop();
+        let (sender, mut messages) = futures::channel::mpsc::unbounded::<()>();
+        let task = event_loop.create_task(async move {
+            let me = current_task().unwrap();
+            let waits: futures::future::LocalBoxFuture<'static, bool> = match kind {
+                "declines" => {
+                    let child = create_task(async {
+                        let caught = catch_cancel(sleep(ms(90))).await.is_err();
+                        sleep(ms(5)).await;
+                        caught
+                    });
+                    Box::pin(child.into_future())
+                }
+                "outcome" => Box::pin(async {
+                    let ended = create_future::<()>().outcome().await;
+                    yield_now().await;
+                    ended.is_err()
+                }),
+                _ => Box::pin(async { catch_cancel(sleep(ms(90))).await.is_err() }),
+            };
+            let mut waits = waits.fuse();
+            let mut caught = None;
+            while caught.is_none() {
+                futures::select_biased! {
+                    _ = messages.next() => if kind == "uncancelled" {
+                        me.uncancel();
+                        break;
+                    },
+                    end = waits => caught = Some(end),
+                }
+            }
+            drop(waits);
+            let next = catch_cancel(yield_now()).await.is_ok();
+            (caught, next, me.cancelling())
+        });
+        turn(&event_loop);
+        turn(&event_loop);
+        task.cancel();
+        if kind != "scope" {
+            sender.unbounded_send(()).unwrap();
+        }
+        let (caught, next, count) = event_loop.run_until_complete(task).unwrap();
+        let taken_back = kind == "uncancelled";
+        assert_eq!(caught, (!taken_back).then_some(true), "{kind}");
+        assert_eq!((next, count), (true, u32::from(!taken_back)), "{kind}");
+        drop(sender);
+    }
+}
+
+/// A select drops a group whose child has just failed, or whose body was about to be cancelled: the task is not
+/// asked to stop by what is gone, and one that was asked from outside still is.
+#[test]
+fn select_that_drops_a_failing_group_leaves_only_the_outside_request() {
+    for asked in [false, true] {
+        let event_loop = virtual_loop();
+        event_loop.set_exception_handler(|_, _| ());
+        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+        let task = event_loop.create_task(async move {
+            let group: futures::future::LocalBoxFuture<'_, Result<(), ExceptionGroup<_>>> =
+                Box::pin(TaskGroup::run(async |group| {
+                    group.create_try_task(fails_after(10, "no"));
+                    sleep(ms(90)).await;
+                    Ok(())
+                }));
+            let first = futures::future::select(receiver, group).await;
+            assert!(matches!(first, futures::future::Either::Left(_)));
+            drop(first);
+            let next = catch_cancel(yield_now()).await;
+            (next.is_err(), current_task().unwrap().cancelling())
+        });
+        let handle = task.handle();
+        while event_loop.time() < ms(10) {
+            event_loop.run_once(None).unwrap();
+        }
+        // The child has slept; when it fails, the group hears of it in the next turn.
+        turn(&event_loop);
+        turn(&event_loop);
+        sender.send(()).unwrap();
+        if asked {
+            handle.cancel();
+        }
+        let end = event_loop.run_until_complete(task).unwrap();
+        assert_eq!(end, (asked, u32::from(asked)));
+    }
 }
