@@ -36,11 +36,9 @@ impl<T: 'static> Future<T> {
     #[track_caller]
     pub(super) fn poll_done(&self, cx: &mut Context<'_>) -> Poll<()> {
         let id = ready!(self.poll_over(cx));
-        if id != 0
-            && let Some(running) = current::get()
-        {
+        if id != 0 {
             // Cancelled perhaps: then that is met here, as a value.
-            running.forget_offers();
+            self.core.base().lp.forget_offers();
         }
         Poll::Ready(())
     }
