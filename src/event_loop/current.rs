@@ -1,6 +1,7 @@
 //! What runs on this thread, and which loops live on it.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::panic::Location;
 use std::ptr;
 use std::rc::{Rc, Weak};
@@ -104,6 +105,15 @@ pub(crate) fn pending_while_unwinding<T>(cx: &Context<'_>) -> Poll<T> {
         waker.wake_by_ref();
     }
     Poll::Pending
+}
+
+/// Goes on unless what is being polled is going to be dropped: then nothing may have any effect.
+pub(crate) async fn is_not_unwinding() {
+    poll_fn(|cx| match is_unwinding() {
+        true => pending_while_unwinding(cx),
+        false => Poll::Ready(()),
+    })
+    .await;
 }
 
 /// What is being polled in the step that goes on is to unwind. False if no step goes on.

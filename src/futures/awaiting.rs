@@ -35,7 +35,12 @@ impl<T: 'static> Future<T> {
     #[inline]
     #[track_caller]
     pub(super) fn poll_done(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_over(cx).map(|_| ())
+        let id = ready!(self.poll_over(cx));
+        if id != 0 {
+            // Cancelled perhaps: then that is met here, as a value.
+            self.core.base().lp.forget_offers();
+        }
+        Poll::Ready(())
     }
 
     /// The same; gives the registration under which it waited, or 0 if it did not have to.

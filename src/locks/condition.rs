@@ -6,7 +6,6 @@ use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::Poll;
 
 use super::errors::{Attempt, Reason};
 use super::lock::Held;
@@ -163,7 +162,7 @@ impl<T> Condition<T> {
         self.assert_mine(&guard);
         let wait = Wait::new(self, Held::Guarded);
         async move {
-            is_not_unwinding().await;
+            current::is_not_unwinding().await;
             let hold = Hold::of(guard);
             wait.run(&hold).await;
             hold.into_guard()
@@ -200,7 +199,7 @@ impl<T> Condition<T> {
         self.assert_mine(&guard);
         let wait = Wait::new(self, Held::Guarded);
         async move {
-            is_not_unwinding().await;
+            current::is_not_unwinding().await;
             let mut guard = guard;
             while !predicate(&mut guard) {
                 let hold = Hold::of(guard);
@@ -385,7 +384,7 @@ impl Condition<()> {
     {
         let wait = Wait::new(self, Held::Acquired);
         async move {
-            is_not_unwinding().await;
+            current::is_not_unwinding().await;
             while !predicate() {
                 let refused = |reason| Err(wait.condition.not_acquired(Attempt::Wait, reason));
                 match wait.condition.lock.held() {
@@ -567,13 +566,4 @@ impl<T> Wait<T> {
             }
         }
     }
-}
-
-/// Goes on unless the task is being unwound: then nothing may have any effect.
-async fn is_not_unwinding() {
-    poll_fn(|cx| match current::is_unwinding() {
-        true => current::pending_while_unwinding(cx),
-        false => Poll::Ready(()),
-    })
-    .await;
 }

@@ -14,7 +14,7 @@ use pin_weak::rc::PinWeak;
 
 use super::TaskHandle;
 use super::builder::Start;
-use super::head::{DONE, MUST, QUEUED, RAISED, RUNNING, TaskHead};
+use super::head::{DONE, MUST, OFFERED, QUEUED, RAISED, RUNNING, TaskHead};
 use super::step::{SCOPES, Stepper, UNWINDING, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
@@ -322,7 +322,7 @@ where
     #[inline]
     fn suspended(self: Pin<Rc<Self>>, lp: &LoopState, yielded: bool) {
         let head = &self.head;
-        if head.has(MUST | RAISED) {
+        if head.has(MUST | RAISED | OFFERED) {
             let task: TaskRef = self.clone();
             if yielded {
                 drop(lp.schedule_step(task.clone()));

@@ -45,6 +45,8 @@ pub(super) const SCOPED: Flags = 1 << 9;
 const AWAITS: Flags = 1 << 10;
 pub(super) const AWAITS_MORE: Flags = 1 << 11;
 pub(super) const RAISED: Flags = 1 << 12;
+/// A request was taken by what the task awaits, and may be lost with that.
+pub(super) const OFFERED: Flags = 1 << 13;
 
 /// Something that a task awaits.
 pub(crate) struct Waiter {
@@ -53,6 +55,14 @@ pub(crate) struct Waiter {
     pub(crate) future: AnyRef,
     /// The innermost scope it is awaited in.
     pub(super) scope: ScopeId,
+}
+
+/// A request that what the task awaits has taken.
+pub(super) struct Offer {
+    /// The scope that was asked; `None` is the task.
+    pub(super) target: Option<Rc<Scope>>,
+    pub(super) why: CancelledError,
+    pub(super) awaited: Vec<AnyRef>,
 }
 
 /// The first thing that a task awaits, outside all scopes: the usual case, which has to be small.
@@ -85,6 +95,8 @@ pub(super) struct Rare {
     pub(super) wrapped: BTreeMap<u64, Waiter>,
     /// Awaits that began before this registration were asked to stop along with the task.
     pub(super) offered: u64,
+    /// Requests that what it awaits has taken, while that may still be dropped without raising them.
+    pub(super) offers: Vec<Offer>,
     /// The task's own waker, once somebody holds a clone of it.
     waker: Option<StepWaker>,
 }
@@ -476,7 +488,7 @@ impl TaskHead {
     pub(super) fn end(&self, lp: &Rc<LoopState>) -> Option<FirstWaiter> {
         let flags = self.flags.get();
         self.flags.set(flags & STARTED | DONE);
-        if flags & (AWAITS | AWAITS_MORE | OWN_WAKER) == 0 {
+        if flags & (AWAITS | AWAITS_MORE | OWN_WAKER | OFFERED) == 0 {
             return None;
         }
         self.end_rare(lp, flags)
@@ -484,8 +496,11 @@ impl TaskHead {
 
     #[inline(never)]
     fn end_rare(&self, lp: &Rc<LoopState>, flags: Flags) -> Option<FirstWaiter> {
-        if flags & (AWAITS_MORE | OWN_WAKER) != 0 {
-            let left = self.rare(|rare| (mem::take(&mut rare.more), rare.waker.take()));
+        if flags & (AWAITS_MORE | OWN_WAKER | OFFERED) != 0 {
+            let left = self.rare(|rare| {
+                let offers = mem::take(&mut rare.offers);
+                (mem::take(&mut rare.more), offers, rare.waker.take())
+            });
             lp.drop_user(left);
         }
         if flags & AWAITS == 0 {

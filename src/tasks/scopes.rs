@@ -7,16 +7,18 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::mem;
 use std::rc::Rc;
 
 use super::head::{
-    AWAITS_MORE, MUST, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare, SCOPED, STARTED,
+    AWAITS_MORE, MUST, OFFERED, OWN_WAKER, Offer, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare,
+    SCOPED, STARTED,
 };
 use super::open_scopes::OpenScopes;
 use super::{TaskHead, TaskRef, Waiter};
 use crate::cancellation::{CancelledError, Raise, Scope, ScopeId};
 use crate::event_loop::LoopState;
-use crate::futures::State;
+use crate::futures::{AnyRef, State, same};
 
 /// Who is asked to stop: a scope, or the whole task.
 type Target<'a> = Option<&'a Rc<Scope>>;
@@ -286,6 +288,41 @@ impl TaskHead {
         }
     }
 
+    /// Whether what takes a request may be dropped before it has raised it: something of another crate
+    /// can wake the task, and decide a `select!`. What is in a set is polled again in any case.
+    fn may_lose_offers(&self) -> bool {
+        self.has(OWN_WAKER) && self.rare_if_any(|rare| rare.wrapped.is_empty()) == Some(true)
+    }
+
+    /// Remembers what has taken a request, until the request is met.
+    #[cold]
+    fn keep_offer(&self, target: Target<'_>, awaited: Vec<AnyRef>, why: CancelledError) {
+        let target = target.cloned();
+        self.set(OFFERED);
+        self.rare(|rare| {
+            rare.offers.push(Offer {
+                target,
+                why,
+                awaited,
+            });
+        });
+    }
+
+    /// The requests that were taken are met. Gives what is forgotten: its drop may be user code.
+    #[cold]
+    fn take_offers(&self) -> Vec<Offer> {
+        self.clear(OFFERED);
+        self.rare(|rare| mem::take(&mut rare.offers))
+    }
+
+    /// Whether a request to the target was not taken back.
+    fn is_asked(&self, target: Target<'_>) -> bool {
+        match target {
+            Some(scope) => scope.is_open() && scope.count.get() > 0,
+            None => self.rare_if_any(|rare| rare.cancelling > 0) == Some(true),
+        }
+    }
+
     /// Whether the await with this registration, which is being polled, was asked to stop along with
     /// the task or a scope that is being polled.
     pub(super) fn was_offered(&self, lp: &LoopState, id: u64) -> bool {
@@ -299,10 +336,9 @@ impl TaskHead {
 
     /// The scope of the only thing that the task awaits, if its next step finds that cancelled: a
     /// straight line of code that raises by itself.
-    fn meets_cancelled(&self, lp: &LoopState) -> Option<ScopeId> {
+    fn meets_cancelled(&self, lp: &LoopState) -> Option<(AnyRef, ScopeId)> {
         let only = self.only_waiter(lp)?;
-        let (future, scope) = only;
-        (future.state() == State::Cancelled).then_some(scope)
+        (only.0.state() == State::Cancelled).then_some(only)
     }
 }
 
@@ -361,9 +397,16 @@ impl LoopState {
             let wakes = awaited
                 .iter()
                 .any(|future| future.state() == State::Pending);
+            let kept = head.may_lose_offers().then(|| awaited.clone());
             if !awaited.is_empty() && self.offer(task.clone(), awaited, &why) {
-                return head.note_offer(self, target);
+                head.note_offer(self, target);
+                if let Some(awaited) = kept {
+                    head.keep_offer(target, awaited, why);
+                }
+                return;
             }
+            // Handles of others, so that none is the last.
+            drop(kept);
             head.set_request(target, why);
             if wakes {
                 return;
@@ -378,6 +421,9 @@ impl LoopState {
     pub(super) fn deliver_after_step(&self, task: &TaskRef) {
         let head = task.head();
         let probed = head.take(PROBE);
+        if head.has(OFFERED) {
+            self.deliver_lost(task, probed);
+        }
         if head.take(RAISED) {
             let missed = self.scopes.borrow().take_missed(head);
             for Raise { target, why, .. } in missed {
@@ -389,12 +435,56 @@ impl LoopState {
         }
     }
 
+    /// What took a request was dropped before it raised it, because a `select!` went on: the request is
+    /// made again. If it gave a value instead, or is still awaited, that is not so.
+    #[cold]
+    fn deliver_lost(&self, task: &TaskRef, probed: bool) {
+        let head = task.head();
+        let awaited = head.awaited(self);
+        let is_awaited = |future: &AnyRef| awaited.iter().any(|other| same(&**other, &**future));
+        let declined = |future: &AnyRef| {
+            let state = future.state();
+            state != State::Pending && state != State::Cancelled
+        };
+        let (mut gone, mut lost) = (Vec::new(), Vec::new());
+        for offer in head.take_offers() {
+            let Offer {
+                target,
+                why,
+                awaited,
+            } = offer;
+            if awaited.iter().any(declined) {
+                gone.push(awaited);
+            } else if awaited.iter().any(is_awaited) {
+                head.keep_offer(target.as_ref(), awaited, why);
+            } else {
+                gone.push(awaited);
+                lost.push((target, why));
+            }
+        }
+        task.base().lp.drop_user((awaited, gone));
+        for (target, why) in lost {
+            if head.is_asked(target.as_ref()) {
+                self.deliver(task, target.as_ref(), why, probed);
+            }
+        }
+    }
+
+    /// The step that is going on has met a request: something it awaits is cancelled.
+    pub(crate) fn forget_offers(&self) {
+        if let Some(task) = self.current_task()
+            && task.head().has(OFFERED)
+        {
+            task.base().lp.drop_user(task.head().take_offers());
+        }
+    }
+
     /// A step of a task begins that has requests nothing took: raises them at the innermost scopes.
     /// Gives why the whole coroutine is to unwind, if it is.
     #[cold]
     pub(super) fn raise_before_step(self: &Rc<Self>, task: &TaskRef) -> Option<CancelledError> {
         let head = task.head();
-        if let Some(scope) = head.meets_cancelled(self) {
+        if let Some((future, scope)) = head.meets_cancelled(self) {
             // The await raises by itself: that and a request around it are delivered as one.
             let around: Vec<_> = (self.scopes.borrow().path(scope))
                 .map(|scope| scope.id())
@@ -402,8 +492,11 @@ impl LoopState {
             let merged = head.take_requests_if(self, |target| {
                 target.is_none_or(|target| around.contains(&target.id()))
             });
-            for (target, _) in merged {
+            for (target, why) in merged {
                 head.note_offer(self, target.as_ref());
+                if head.may_lose_offers() {
+                    head.keep_offer(target.as_ref(), vec![future.clone()], why);
+                }
             }
         }
         if head.has(PROBE) {

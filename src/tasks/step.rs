@@ -390,6 +390,7 @@ impl LoopState {
         if !self.step.is_stepping() {
             return false;
         }
+        self.forget_offers();
         self.step.note(UNWINDING);
         let mut slot = self.step.why.borrow_mut();
         // The first one counts.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::concurrent::{self, Executor, ThreadPoolExecutor, expected_by, submit};
 use crate::errors::TimeoutError;
-use crate::event_loop::LoopHandle;
+use crate::event_loop::{LoopHandle, current};
 use crate::futures::OwnedFuture;
 use crate::timeouts::timeout;
 
@@ -221,6 +221,7 @@ impl LoopHandle {
 }
 
 async fn shut_down(event_loop: LoopHandle, limit: Option<Duration>) -> Result<(), TimeoutError> {
+    current::is_not_unwinding().await;
     let threads = &event_loop.lp.threads;
     threads.executor_shut_down.set(true);
     let executor = threads.default_executor.borrow().clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::timeout;
 use crate::cancellation::CancelledError;
 use crate::errors::{ResultError, TimeoutError};
-use crate::event_loop::{Awaitable, LoopHandle};
+use crate::event_loop::{Awaitable, LoopHandle, current};
 use crate::futures::purpose::EndOfWait;
 use crate::futures::{self, AnyRef, Promise, State};
 
@@ -79,6 +79,7 @@ async fn wait_no_longer<A: Awaitable>(
     awaitable: A,
     site: &'static Location<'static>,
 ) -> Result<A::Output, TimeoutError> {
+    current::is_not_unwinding().await;
     let awaited = awaitable.into_awaited(&LoopHandle::running());
     let future = awaited.any();
     let was_done = future.state() != State::Pending;

@@ -9,6 +9,7 @@ mod support;
 mod as_completed;
 mod barriers;
 mod bound;
+mod cancel_meetings;
 mod cancellation;
 mod catching;
 mod clock;
