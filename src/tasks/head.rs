@@ -111,7 +111,7 @@ impl Rare {
     #[cold]
     fn refers(&self) -> bool {
         let none = self.must.is_none() && self.waker.is_none();
-        !(none && self.more.is_empty() && self.wrapped.is_empty())
+        !(none && self.more.is_empty() && self.wrapped.is_empty() && self.offers.is_empty())
     }
 
     fn add_wrapped(&mut self, scopes: &OpenScopes, id: u64, waiter: Waiter) -> Option<Waiter> {
