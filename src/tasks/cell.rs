@@ -405,7 +405,7 @@ where
         let notes = lp.step.notes();
         if polled.is_pending() && notes & UNWINDING == 0 {
             lp.step.end();
-            head.end_step(lp, notes & SCOPES != 0);
+            head.end_step(notes & SCOPES != 0);
             return self.suspended(lp, notes & YIELDED != 0);
         }
         // Caught here, for the result may panic in its drop as well, and both at once would abort.

@@ -13,7 +13,7 @@
 //! | `DONE` | it is over | the step | nothing |
 //! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
 //! | `AWAITS_MORE` | the same of something that is in the rare part | an await | the next step, a drop of the await |
-//! | `SCOPED` | the latest step polled scopes | its end | the next step |
+//! | `SCOPED` | the latest step found scopes pending | its end | the next step |
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
 use std::cell::Cell;
@@ -97,27 +97,27 @@ impl Rare {
 
     fn add_wrapped(&mut self, scopes: &OpenScopes, id: u64, waiter: Waiter) -> Option<Waiter> {
         let old = self.remove_wrapped(scopes, id);
-        scopes.count_wrapped(waiter.scope, |count| count + 1);
+        scopes.each_around(waiter.scope, |scope| scope.add_wrapped(1, id));
         self.wrapped.insert(id, waiter);
         old
     }
 
     pub(super) fn remove_wrapped(&mut self, scopes: &OpenScopes, id: u64) -> Option<Waiter> {
         let waiter = self.wrapped.remove(&id)?;
-        scopes.count_wrapped(waiter.scope, |count| count - 1);
+        scopes.each_around(waiter.scope, |scope| scope.remove_wrapped(1));
         Some(waiter)
     }
 
-    /// What is awaited within a scope through wrapping wakers. There may be many that are not; most of
-    /// those in the scope began soon after it was opened, so the search begins there, and ends when
-    /// all are found.
+    /// What is awaited within a scope through wrapping wakers. There may be many that are not; as a rule
+    /// the first of those in the scope is known, so the search begins there, and ends when all are found.
     pub(super) fn wrapped_within(
         &self,
         scopes: &OpenScopes,
         scope: &Scope,
     ) -> impl Iterator<Item = (&u64, &Waiter)> {
-        let since = self.wrapped.range(scope.opened()..);
-        let all = since.chain(self.wrapped.range(..scope.opened()));
+        let since = scope.wrapped_since();
+        let all = self.wrapped.range(since..);
+        let all = all.chain(self.wrapped.range(..since));
         all.filter(move |(_, waiter)| scopes.is_within(waiter.scope, scope))
             .take(scope.wrapped())
     }
@@ -437,15 +437,11 @@ impl TaskHead {
         self.rare(|rare| rare.more = ended);
     }
 
-    /// The step ends with the task suspended; `scoped` if it polled scopes.
+    /// The step ends with the task suspended; `scoped` if it found scopes pending.
     #[inline(always)]
-    pub(super) fn end_step(&self, lp: &LoopState, scoped: bool) {
-        let mut flags = self.flags.get() & !RUNNING;
-        if scoped {
-            flags |= SCOPED;
-            lp.scopes.borrow_mut().stepped(lp, self.slot.get());
-        }
-        self.flags.set(flags);
+    pub(super) fn end_step(&self, scoped: bool) {
+        let flags = self.flags.get() & !RUNNING;
+        self.flags.set(if scoped { flags | SCOPED } else { flags });
     }
 
     /// The task is over: it awaits nothing, and its waker wakes nobody. Gives what was forgotten, as far

@@ -32,33 +32,38 @@ impl Rare {
 
     /// Forgets up to `count` requests to a scope.
     fn uncount(&mut self, scope: &Scope, count: u32) {
-        let count = count.min(scope.count.get());
-        scope.count.set(scope.count.get() - count);
+        let count = count.min(scope.count());
+        scope.set_count(scope.count() - count);
         self.cancelling_scopes = self.cancelling_scopes.saturating_sub(count);
     }
 
     /// Forgets up to one request to the outermost scope of a task that has any.
     fn uncount_outermost(&mut self, scopes: &OpenScopes, task: u64) {
         let scopes = scopes.of_task(task);
-        if let Some(scope) = scopes.iter().find(|scope| scope.count.get() > 0) {
+        if let Some(scope) = scopes.iter().find(|scope| scope.count() > 0) {
             self.uncount(scope, 1);
         }
     }
 }
 
 impl OpenScopes {
+    /// The turn of the task's latest step, if that found scopes pending.
+    fn stepped(&self, head: &TaskHead) -> Option<u64> {
+        head.has(SCOPED).then(|| self.latest_step(head.key()))
+    }
+
     /// Takes out what was raised at scopes that the step did not poll, if nobody has caught it and its
     /// target is still waited in. (A `select!` may have gone on and kept the loser.)
     fn take_missed(&self, head: &TaskHead) -> Vec<Raise> {
         let scopes = self.of_task(head.key());
-        let scoped = head.has(SCOPED);
+        let stepped = self.stepped(head);
         let mut missed: Vec<Raise> = Vec::new();
         for scope in &scopes {
             let Some(raise) = scope.raised() else {
                 continue;
             };
             let same = |other: &Rc<Scope>| other.raised().is_some_and(|other| other.is(&raise));
-            let is_live = |scope: &Rc<Scope>| scope.is_open() && self.is_live(scope, scoped);
+            let is_live = |scope: &Rc<Scope>| scope.is_open() && scope.is_live(stepped);
             let comes = scopes.iter().any(|other| is_live(other) && same(other));
             if raise.caught.get() || comes || !raise.target.as_ref().is_none_or(is_live) {
                 continue;
@@ -76,7 +81,8 @@ impl OpenScopes {
     fn innermost(&self, head: &TaskHead, target: Target<'_>) -> Vec<Rc<Scope>> {
         let mut within = self.of_task(head.key());
         within.retain(|scope| target.is_none_or(|target| self.is_within(scope.id(), target)));
-        let is_live = |scope: &Rc<Scope>| self.is_live(scope, head.has(SCOPED));
+        let stepped = self.stepped(head);
+        let is_live = |scope: &Rc<Scope>| scope.is_live(stepped);
         if target.is_none() || within.iter().any(is_live) {
             within.retain(is_live);
         }
@@ -106,7 +112,7 @@ impl TaskHead {
 
     /// Takes all requests back that were made to a scope.
     pub(crate) fn withdraw(&self, lp: &LoopState, scope: &Scope) {
-        if scope.count.get() == 0 {
+        if scope.count() == 0 {
             return;
         }
         let left = self.rare(|rare| {
@@ -128,7 +134,7 @@ impl TaskHead {
         self.rare(|rare| {
             let total = match target {
                 Some(scope) => {
-                    scope.count.set(scope.count.get().saturating_add(1));
+                    scope.set_count(scope.count().saturating_add(1));
                     &mut rare.cancelling_scopes
                 }
                 None => &mut rare.cancelling,
@@ -157,7 +163,7 @@ impl TaskHead {
     /// Takes back the one request that was made to a scope. If somebody did so before, it is one of
     /// the others, as in asyncio, where a task has a single count.
     pub(crate) fn take_back(&self, lp: &LoopState, scope: &Rc<Scope>) {
-        if scope.count.get() == 0 {
+        if scope.count() == 0 {
             self.uncancel(lp);
         } else {
             self.withdraw(lp, scope);
@@ -246,7 +252,7 @@ impl TaskHead {
             }
             let scopes = lp.scopes.borrow();
             let around = scopes.path(scope.around());
-            let asked = around.filter(|scope| scope.count.get() > 0);
+            let asked = around.filter(|scope| scope.count() > 0);
             asked.last().cloned().map(Some)
         });
         if let Some(target) = asked.flatten() {
@@ -310,7 +316,7 @@ impl LoopState {
     #[cold]
     fn requests_to_scopes_around(&self, scope: &Scope) -> u32 {
         let scopes = self.scopes.borrow();
-        let counts = scopes.path(scope.around()).map(|scope| scope.count.get());
+        let counts = scopes.path(scope.around()).map(|scope| scope.count());
         counts.fold(0, u32::saturating_add)
     }
 

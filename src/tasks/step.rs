@@ -39,7 +39,7 @@ pub(super) const YIELDED: Notes = 1;
 /// Something awaited was cancelled: what runs in the innermost scope that is being polled, or the
 /// coroutine, is going to be dropped. Until then nothing of ours that it polls has any effect.
 pub(super) const UNWINDING: Notes = 1 << 1;
-/// Scopes were opened or polled.
+/// Scopes were found pending, with the task's own waker.
 pub(super) const SCOPES: Notes = 1 << 2;
 /// The task may await more than the first thing.
 const AWAITS_MORE: Notes = 1 << 3;
@@ -145,15 +145,16 @@ impl StepState {
         self.note(AWAITS_MORE);
     }
 
-    /// Whether the task with this key may await anything but the first thing, which is in no scope.
+    /// Whether an open scope of the task with this key may have been found pending by the task's latest step,
+    /// or anything may be awaited in it with the task's own waker.
     #[inline]
-    pub(crate) fn may_await(&self, key: u64) -> bool {
-        !self.is_of(key) || self.notes.get() & AWAITS_MORE != 0
+    pub(crate) fn may_concern(&self, key: u64) -> bool {
+        !self.is_of(key) || self.notes.get() & (AWAITS_MORE | SCOPES) != 0
     }
 
     // ---- scopes
 
-    /// The step opens or polls a scope.
+    /// The step has found a scope pending.
     #[inline]
     pub(crate) fn note_scope(&self) {
         self.note(SCOPES);
@@ -162,7 +163,6 @@ impl StepState {
     /// A scope begins to be polled; until what this gives is dropped.
     #[inline]
     pub(crate) fn enter_scope(&self, scope: ScopeId) -> InScope<'_> {
-        self.note_scope();
         let outer = self.scope.replace(scope);
         InScope { step: self, outer }
     }
@@ -171,6 +171,14 @@ impl StepState {
     #[inline]
     pub(crate) fn scope(&self) -> ScopeId {
         self.scope.get()
+    }
+
+    /// The poll of the innermost scope has panicked.
+    #[cold]
+    fn leave_scope_in_panic(&self, outer: ScopeId) {
+        // What was raised in the scope goes with it, or the one around would catch it.
+        drop(self.take_unwinding());
+        self.scope.set(outer);
     }
 
     /// The innermost scope catches what was raised in it, if anything was.
@@ -212,11 +220,9 @@ impl InScope<'_> {
 
 impl Drop for InScope<'_> {
     /// The poll has panicked.
-    #[cold]
+    #[inline]
     fn drop(&mut self) {
-        // What was raised in the scope goes with it, or the one around would catch it.
-        drop(self.step.take_unwinding());
-        self.step.scope.set(self.outer);
+        self.step.leave_scope_in_panic(self.outer);
     }
 }
 
