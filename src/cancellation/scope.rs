@@ -18,11 +18,10 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use super::CancelledError;
-use crate::event_loop::{LoopState, current, write_over};
-use crate::tasks::TaskRef;
+use crate::event_loop::LoopState;
 
 /// In the place of a turn: polled with a waker that wraps the task's, so that it counts as live
 /// until it is closed.
@@ -107,7 +106,7 @@ impl Raise {
 impl Scope {
     /// A closed one, for this place, whose scopes had no greater numbers so far.
     pub(crate) fn new(place: u32, number: u32) -> Self {
-        debug_assert!(number % 2 == 0, "it is closed");
+        debug_assert!(number.is_multiple_of(2), "it is closed");
         Self {
             id: Cell::new(ScopeId(u64::from(number) << 32 | u64::from(place))),
             task: Cell::new(0),
@@ -125,14 +124,14 @@ impl Scope {
 
     /// It is opened.
     #[inline]
-    fn begin(&self, around: ScopeId) {
+    pub(super) fn begin(&self, around: ScopeId) {
         self.change_id();
         self.around.set(around);
     }
 
     /// It is closed.
     #[inline]
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.change_id();
     }
 
@@ -215,6 +214,12 @@ impl Scope {
         Some(polled) == stepped || polled == WRAPPED
     }
 
+    /// False if closing it, or what it was asked, takes more than usual.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain.get()
+    }
+
     /// How often this scope was asked to stop.
     #[inline]
     pub(crate) fn count(&self) -> u32 {
@@ -294,7 +299,7 @@ impl Scope {
 
     /// Catches what was raised at it.
     #[cold]
-    fn catch(&self) -> Option<CancelledError> {
+    pub(super) fn catch(&self) -> Option<CancelledError> {
         let raise = self.take_raised()?;
         raise.caught.set(true);
         Some(raise.why)
@@ -302,7 +307,7 @@ impl Scope {
 
     /// A step of the scope's task has found it pending.
     #[inline]
-    fn note_pending(&self, lp: &LoopState, waker: &Waker) {
+    pub(super) fn note_pending(&self, lp: &LoopState, waker: &Waker) {
         if lp.step.is_own(waker) {
             self.polled.set(lp.turns.get());
             lp.step.note_scope();
@@ -326,7 +331,7 @@ impl Scope {
     /// The scope is closed: takes back what it was asked, and sees to what was raised at it if nobody
     /// caught that or may still do so, and it was meant for more than this scope.
     #[cold]
-    fn give_back(self: &Rc<Self>, lp: &LoopState) {
+    pub(super) fn give_back(self: &Rc<Self>, lp: &LoopState) {
         // It may hold a waker, whose drop is user code.
         let rare = self.rare.take().unwrap_or_default();
         let task = lp.task(self.task());
@@ -350,263 +355,6 @@ impl Scope {
         let comes = Rc::strong_count(&caught) > 1;
         if !caught.get() && !only_mine && !comes {
             lp.request_again(&task, target.as_ref(), why);
-        }
-    }
-}
-
-/// The scope that a future opens in the task that polls it, from the first poll until it is closed
-/// or dropped.
-#[derive(Default)]
-pub(crate) struct ScopeSlot {
-    open: Option<OpenScope>,
-}
-
-struct OpenScope {
-    lp: Rc<LoopState>,
-    scope: Rc<Scope>,
-}
-
-/// A scope, for those who may ask it to stop.
-#[derive(Clone)]
-pub(crate) struct ScopeRef {
-    lp: Rc<LoopState>,
-    scope: Rc<Scope>,
-}
-
-impl ScopeRef {
-    pub(crate) fn event_loop(&self) -> &Rc<LoopState> {
-        &self.lp
-    }
-
-    /// The innermost scope that is being polled.
-    pub(crate) fn innermost() -> Option<Self> {
-        let lp = current::get()?;
-        let scope = lp.scopes.borrow().get(lp.step.scope()).cloned()?;
-        Some(Self { lp, scope })
-    }
-
-    /// Whether it is in the task whose step is going on.
-    pub(crate) fn is_here(&self) -> bool {
-        self.lp.step.is_of(self.scope.task())
-    }
-
-    /// The task, unless it is over.
-    fn task(&self) -> Option<TaskRef> {
-        self.lp.task(self.scope.task())
-    }
-
-    /// Asks what runs in this scope to stop; says whether it is still open.
-    pub(crate) fn request(&self, why: CancelledError) -> bool {
-        if !self.scope.is_open() {
-            return false;
-        }
-        let Some(task) = self.task() else {
-            return false;
-        };
-        self.lp.request(&task, Some(&self.scope), why);
-        true
-    }
-
-    /// How often the task and the scopes around this one were asked to stop.
-    pub(crate) fn outer_requests(&self) -> u32 {
-        self.lp.requests_around(self.scope.task(), &self.scope)
-    }
-
-    /// Takes the one request back that was made to this scope.
-    pub(crate) fn take_back(&self) {
-        if let Some(task) = self.task() {
-            task.head().take_back(&self.lp, &self.scope);
-        }
-    }
-
-    /// Asks again, without counting it, the outermost one around this scope that was asked.
-    pub(crate) fn ask_outer_again(&self, why: CancelledError) {
-        if let Some(task) = self.task() {
-            task.head().ask_around(&self.lp, &self.scope, why);
-        }
-    }
-}
-
-impl ScopeSlot {
-    /// Opens the scope in the task whose step is going on, if it is not open in that already. Gives
-    /// nothing if no task steps.
-    pub(crate) fn open(&mut self) -> Option<ScopeRef> {
-        self.open_here()?;
-        self.scope()
-    }
-
-    /// The same, and says whether it is open then.
-    #[inline]
-    pub(crate) fn open_in_task(&mut self) -> bool {
-        self.open_here().is_some()
-    }
-
-    /// The loop it is open in.
-    #[inline]
-    pub(crate) fn event_loop(&self) -> Option<&LoopState> {
-        self.open.as_ref().map(|open| &*open.lp)
-    }
-
-    /// The scope, if it is open.
-    pub(crate) fn scope(&self) -> Option<ScopeRef> {
-        let open = self.open.as_ref()?;
-        Some(ScopeRef {
-            lp: open.lp.clone(),
-            scope: open.scope.clone(),
-        })
-    }
-
-    /// How often the task and the scopes around it were asked to stop.
-    #[inline]
-    pub(crate) fn outer_requests(&self) -> u32 {
-        let Some(OpenScope { lp, scope }) = &self.open else {
-            return 0;
-        };
-        lp.requests_around(scope.task(), scope)
-    }
-
-    /// Whether it is open in the task whose step is going on.
-    #[inline]
-    pub(crate) fn is_here(&self) -> bool {
-        (self.open.as_ref()).is_some_and(|open| open.lp.step.is_of(open.scope.task()))
-    }
-
-    #[inline(always)]
-    fn open_here(&mut self) -> Option<&OpenScope> {
-        if !self.is_here() {
-            self.open_anew();
-        }
-        self.open.as_ref()
-    }
-
-    /// Opens it in the task whose step is going on, if there is one.
-    #[inline(never)]
-    fn open_anew(&mut self) {
-        if let Some(elsewhere) = self.open.take() {
-            elsewhere.leave();
-        }
-        write_over(&mut self.open, OpenScope::in_running_task());
-    }
-
-    /// Polls what runs in the scope.
-    ///
-    /// `Err` means that a cancellation was caught: the caller then drops what it polls.
-    #[inline(always)]
-    pub(crate) fn poll<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<Result<T, CancelledError>> {
-        // In another executor's task it is not open: there is nothing to catch.
-        let open = self.open_here();
-        let mut inside = None;
-        if let Some(OpenScope { lp, scope }) = open {
-            if lp.step.is_unwinding() {
-                return current::pending_while_unwinding(cx);
-            }
-            if !scope.is_plain.get()
-                && let Some(why) = scope.catch()
-            {
-                return Poll::Ready(Err(why));
-            }
-            let around = lp.step.scope();
-            if scope.around() != around {
-                lp.scopes.borrow().move_into(scope, around);
-            }
-            inside = Some((lp.step.enter_scope(scope.id()), lp, scope));
-        }
-        let polled = poll(cx);
-        if let Some((inside, lp, scope)) = inside {
-            if let Some(why) = inside.returned() {
-                // The raise beats a result that came in the same poll.
-                drop(polled);
-                return Poll::Ready(Err(why));
-            }
-            if polled.is_pending() {
-                scope.note_pending(lp, cx.waker());
-            }
-        }
-        polled.map(Ok)
-    }
-
-    /// What ran in the scope is gone: whatever it polled is not awaited any more.
-    pub(crate) fn forget_awaits(&self) {
-        if let Some(open) = &self.open {
-            open.forget_awaits();
-        }
-    }
-
-    /// Takes the scope out of the task, with the requests that were made to it.
-    #[inline(always)]
-    pub(crate) fn close(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.close();
-        }
-    }
-}
-
-impl Drop for ScopeSlot {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.leave();
-        }
-    }
-}
-
-impl OpenScope {
-    /// What ran in the scope is gone: whatever it polled is not awaited any more.
-    #[cold]
-    fn forget_awaits(&self) {
-        let Self { lp, scope } = self;
-        let gone = lp.with_task(scope.task(), |head| head.forget_awaits_within(lp, scope));
-        lp.drop_user(gone);
-    }
-
-    #[inline]
-    fn in_running_task() -> Option<Self> {
-        current::with(|running| {
-            let lp = running?;
-            let scope = lp.idle_scope.take_for(lp, lp.step.key()?);
-            scope.begin(lp.step.scope());
-            let lp = lp.clone();
-            Some(Self { lp, scope })
-        })
-    }
-
-    /// Closes it before the work in it has come to its end.
-    #[cold]
-    fn leave(self) {
-        self.close();
-    }
-
-    #[inline]
-    fn close(self) {
-        if !self.scope.is_plain.get() || self.lp.step.may_concern(self.scope.task()) {
-            return self.close_rare();
-        }
-        let Self { lp, scope } = self;
-        scope.end();
-        lp.idle_scope.put(&lp, scope);
-    }
-
-    /// There may be more to do about a scope that is closed.
-    #[inline(never)]
-    fn close_rare(self) {
-        let Self { lp, scope } = &self;
-        let task = scope.task();
-        let awaits = lp.with_task(task, |head| head.awaits_within(lp, scope));
-        if awaits == Some(true) {
-            self.forget_awaits();
-        }
-        if let Some(turn) = scope.polled() {
-            lp.scopes.borrow_mut().note_step(task, turn);
-        }
-        scope.end();
-        // While `self` has it, it is not opened again.
-        lp.idle_scope.put(lp, scope.clone());
-        if !scope.is_plain.get() {
-            scope.give_back(lp);
         }
     }
 }
