@@ -241,7 +241,7 @@ where
         main: &mut dyn MainCoroutine,
     ) {
         self.head.set(RUNNING);
-        lp.step.begin(&self.head);
+        lp.step.begin(self.head.key());
         lp.step.note_more();
         self.as_ref().drop_body(main);
         lp.step.end();
@@ -257,7 +257,7 @@ where
     ) {
         let site = self.shared.base.site;
         self.head.set(RUNNING);
-        lp.step.begin(&self.head);
+        lp.step.begin(self.head.key());
         lp.step.note_more();
         let dropped = catch_unwind(AssertUnwindSafe(|| self.as_ref().drop_body(main)));
         lp.step.end();
@@ -398,8 +398,9 @@ where
         }
         lp.callback_site.set(Some(self.shared.base.site));
         head.begin_step(lp);
-        lp.step.begin(head);
-        let (waker, main) = stepper.prepare(head);
+        let key = head.key();
+        lp.step.begin(key);
+        let (waker, main) = stepper.prepare(head, key);
         let polled = self.as_ref().poll_body(waker, main);
         stepper.polled(head);
         let notes = lp.step.notes();

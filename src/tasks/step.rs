@@ -96,10 +96,10 @@ impl StepState {
         self.task.get() == key
     }
 
-    /// Makes the task with this head the one that steps.
-    pub(super) fn begin(&self, head: &TaskHead) {
+    /// Makes the task with this key the one that steps.
+    pub(super) fn begin(&self, key: u64) {
         debug_assert!(!self.is_stepping(), "steps do not nest");
-        self.task.set(head.key());
+        self.task.set(key);
     }
 
     /// What the step has come to.
@@ -245,33 +245,30 @@ impl<'a> Stepper<'a> {
         Self { waker, lp, main }
     }
 
-    /// The waker for a step of the task with this head, and the run's own coroutine.
+    /// The waker for a step of the task with this head and key, and the run's own coroutine.
     #[inline]
-    pub(super) fn prepare(&mut self, head: &TaskHead) -> (&Waker, &mut dyn MainCoroutine) {
-        if head.has(OWN_WAKER) || self.waker.is_none() {
-            self.change_waker(head);
+    pub(super) fn prepare(
+        &mut self,
+        head: &TaskHead,
+        key: u64,
+    ) -> (&Waker, &mut dyn MainCoroutine) {
+        if head.has(OWN_WAKER) {
+            self.take_waker_of(head);
         }
-        let waker = self.waker.as_ref().expect("there is one now");
-        waker.aim(head.key());
+        let lp = self.lp;
+        let waker = self.waker.get_or_insert_with(|| spare_waker(lp));
+        waker.aim(key);
         (&waker.waker, self.main)
     }
 
-    /// Takes the waker that the task kept from an earlier step, or the spare one, or makes one.
+    /// Takes the waker that the task kept from an earlier step.
     #[cold]
-    fn change_waker(&mut self, head: &TaskHead) {
-        let step = &self.lp.step;
-        let waker = match head.take_waker() {
-            Some(kept) => {
-                step.spare.set(self.waker.take());
-                kept
-            }
-            None => match step.spare.take() {
-                Some(spare) => spare,
-                None => StepWaker::new(self.lp.remote()),
-            },
-        };
-        step.waker.set(waker.waker.data());
-        self.waker = Some(waker);
+    fn take_waker_of(&mut self, head: &TaskHead) {
+        if let Some(kept) = head.take_waker() {
+            let step = &self.lp.step;
+            step.waker.set(kept.waker.data());
+            step.spare.set(self.waker.replace(kept));
+        }
     }
 
     /// The coroutine has been polled: if somebody has a clone of the waker now, it is the task's.
@@ -285,6 +282,15 @@ impl<'a> Stepper<'a> {
             self.lp.step.waker.set(ptr::null());
         }
     }
+}
+
+/// The spare waker of a loop, or a new one, to step with.
+#[cold]
+fn spare_waker(lp: &LoopState) -> StepWaker {
+    let spare = lp.step.spare.take();
+    let waker = spare.unwrap_or_else(|| StepWaker::new(lp.remote()));
+    lp.step.waker.set(waker.waker.data());
+    waker
 }
 
 impl Drop for Stepper<'_> {
