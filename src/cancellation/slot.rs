@@ -212,7 +212,8 @@ impl OpenScope {
     #[cold]
     fn forget_awaits(&self) {
         let Self { lp, scope } = self;
-        let gone = lp.with_task(scope.task(), |head| head.forget_awaits_within(lp, scope));
+        let task = lp.task(scope.task());
+        let gone = task.map(|task| task.head().forget_awaits_within(lp, scope));
         lp.drop_user(gone);
     }
 

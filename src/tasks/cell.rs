@@ -242,7 +242,7 @@ where
     ) {
         self.head.set(RUNNING);
         lp.step.begin(self.head.key());
-        lp.step.note_more();
+        lp.step.note_await_in_scope();
         self.as_ref().drop_body(main);
         lp.step.end();
         self.fail(lp, Inner::Cancelled(why));
@@ -258,7 +258,7 @@ where
         let site = self.shared.base.site;
         self.head.set(RUNNING);
         lp.step.begin(self.head.key());
-        lp.step.note_more();
+        lp.step.note_await_in_scope();
         let dropped = catch_unwind(AssertUnwindSafe(|| self.as_ref().drop_body(main)));
         lp.step.end();
         if let Err(payload) = dropped {

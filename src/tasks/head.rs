@@ -23,6 +23,7 @@ use std::mem;
 use std::rc::Rc;
 
 use super::open_scopes::OpenScopes;
+use super::table::TaskTable;
 use super::waker::StepWaker;
 use crate::cancellation::{CancelledError, Scope, ScopeId};
 use crate::event_loop::{LoopState, TaskMark, write_over};
@@ -55,12 +56,6 @@ pub(crate) struct Waiter {
     pub(super) scope: ScopeId,
 }
 
-/// The first thing that a task awaits, outside all scopes: the usual case, which has to be small.
-pub(crate) struct FirstWaiter {
-    id: u64,
-    future: AnyRef,
-}
-
 pub(crate) struct TaskHead {
     id: u64,
     /// Its place in the loop's table of tasks.
@@ -79,7 +74,7 @@ pub(super) struct Rare {
     pub(super) cancelling_scopes: u32,
     /// A request to the task that nothing took yet.
     pub(super) must: Option<CancelledError>,
-    /// What it awaits beside the first, which is in the table, and what it awaits in scopes.
+    /// What it awaits beside the first, which is in the table.
     pub(super) more: Vec<Waiter>,
     /// What is awaited through wrapping wakers, until it is done or dropped, by registration.
     pub(super) wrapped: BTreeMap<u64, Waiter>,
@@ -245,9 +240,9 @@ impl TaskHead {
         if fresh {
             self.set(FRESH);
         }
-        if self.awaits_nothing() && lp.step.scope() == ScopeId::TASK {
+        if self.awaits_nothing() {
             let mut tasks = lp.tasks.borrow_mut();
-            self.awaits_first(tasks.waiter(self.slot.get()), id, future);
+            self.awaits_first(lp, tasks.waiter(self.slot.get()), id, future);
         } else if fresh || !self.awaits_already(lp, id) {
             self.awaits_more(lp, id, future);
         }
@@ -259,19 +254,29 @@ impl TaskHead {
         !self.has(AWAITS | AWAITS_MORE)
     }
 
-    /// What [`awaits`](Self::awaits) does of the first thing, polled outside all scopes.
+    /// What [`awaits`](Self::awaits) does of the first thing.
     #[inline(always)]
-    pub(super) fn awaits_first(&self, first: &mut Option<FirstWaiter>, id: u64, future: AnyRef) {
+    pub(super) fn awaits_first(
+        &self,
+        lp: &LoopState,
+        first: &mut Option<Waiter>,
+        id: u64,
+        future: AnyRef,
+    ) {
         self.set(AWAITS);
         debug_assert!(first.is_none(), "the step began with none");
-        write_over(first, Some(FirstWaiter { id, future }));
+        let scope = lp.step.scope();
+        if scope != ScopeId::TASK {
+            lp.step.note_await_in_scope();
+        }
+        write_over(first, Some(Waiter { id, future, scope }));
     }
 
     /// The same of what does not lie in the table.
     #[inline(never)]
     fn awaits_more(&self, lp: &LoopState, id: u64, future: AnyRef) {
         self.set(AWAITS_MORE);
-        lp.step.note_more();
+        lp.step.note_await_in_scope();
         let scope = lp.step.scope();
         // Made in its place, and not first elsewhere.
         let waiter = iter::once_with(|| Waiter { id, future, scope });
@@ -282,8 +287,7 @@ impl TaskHead {
     /// time round, and may go round many times in one step.)
     fn awaits_already(&self, lp: &LoopState, id: u64) -> bool {
         self.rare_if_any(|rare| rare.more.iter().any(|waiter| waiter.id == id)) == Some(true)
-            || (lp.tasks.borrow_mut().waiter(self.slot.get()).as_ref())
-                .is_some_and(|first| first.id == id)
+            || (self.first_waiter(&lp.tasks.borrow())).is_some_and(|first| first.id == id)
     }
 
     /// The await with this registration was dropped. Gives what was forgotten: its drop is user
@@ -302,15 +306,30 @@ impl TaskHead {
                 return Some(future);
             }
         }
-        if self.has(AWAITS) {
-            let mut tasks = lp.tasks.borrow_mut();
-            let first = tasks.waiter(self.slot.get());
-            if let Some(FirstWaiter { future, .. }) = first.take_if(|first| first.id == id) {
-                self.clear(AWAITS);
-                return Some(future);
-            }
+        let first = self.forget_first_if(lp, |first| first.id == id);
+        first.map(|first| first.future)
+    }
+
+    /// The first thing that it awaits, if it awaits any.
+    pub(super) fn first_waiter<'a>(&self, tasks: &'a TaskTable) -> Option<&'a Waiter> {
+        if !self.has(AWAITS) {
+            return None;
         }
-        None
+        tasks.first_waiter(self.slot.get())
+    }
+
+    /// Takes out the first thing that it awaits, if `which` says so.
+    pub(super) fn forget_first_if(
+        &self,
+        lp: &LoopState,
+        which: impl FnOnce(&mut Waiter) -> bool,
+    ) -> Option<Waiter> {
+        if !self.has(AWAITS) {
+            return None;
+        }
+        let first = (lp.tasks.borrow_mut().waiter(self.slot.get())).take_if(which)?;
+        self.clear(AWAITS);
+        Some(first)
     }
 
     /// Nothing is left that it awaits beside the first.
@@ -340,19 +359,18 @@ impl TaskHead {
     /// Everything the task awaits now within a scope, or at all.
     pub(super) fn awaited_within(&self, lp: &LoopState, target: Option<&Rc<Scope>>) -> Vec<AnyRef> {
         let mut awaited = Vec::new();
-        if self.has(AWAITS) && target.is_none() {
-            let mut tasks = lp.tasks.borrow_mut();
-            let first = tasks.waiter(self.slot.get()).as_ref();
-            awaited.extend(first.map(|first| first.future.clone()));
-        }
+        let tasks = lp.tasks.borrow();
+        let scopes = lp.scopes.borrow();
+        let is_meant =
+            |waiter: &&Waiter| target.is_none_or(|target| scopes.is_within(waiter.scope, target));
+        let first = self.first_waiter(&tasks).filter(is_meant);
+        awaited.extend(first.map(|first| first.future.clone()));
         self.rare_if_any(|rare| {
+            let direct = rare.more.iter().filter(is_meant);
             let Some(target) = target else {
-                let others = rare.more.iter().chain(rare.wrapped.values());
+                let others = direct.chain(rare.wrapped.values());
                 return awaited.extend(others.map(|waiter| waiter.future.clone()));
             };
-            let scopes = lp.scopes.borrow();
-            let direct = rare.more.iter();
-            let direct = direct.filter(|waiter| scopes.is_within(waiter.scope, target));
             let wrapped = rare.wrapped_within(&scopes, target);
             let wrapped = wrapped.map(|(_, waiter)| waiter);
             awaited.extend(direct.chain(wrapped).map(|waiter| waiter.future.clone()));
@@ -370,12 +388,9 @@ impl TaskHead {
             });
             return only.filter(|_| !self.has(AWAITS));
         }
-        if !self.has(AWAITS) {
-            return None;
-        }
-        let mut tasks = lp.tasks.borrow_mut();
-        let first = tasks.waiter(self.slot.get()).as_ref();
-        first.map(|first| (first.future.clone(), ScopeId::TASK))
+        let tasks = lp.tasks.borrow();
+        let first = self.first_waiter(&tasks);
+        first.map(|first| (first.future.clone(), first.scope))
     }
 
     /// Whether the latest step left open which of the futures it polled the task really awaits: it
@@ -417,7 +432,7 @@ impl TaskHead {
 
     /// The same for what is in the rare part.
     fn forget_more_awaits(&self, lp: &Rc<LoopState>) {
-        // As a rule it is one, in a scope.
+        // As a rule it is one.
         let only = self.rare(|rare| match rare.more.len() {
             1 => rare.more.pop(),
             _ => None,
@@ -447,7 +462,7 @@ impl TaskHead {
     /// The task is over: it awaits nothing, and its waker wakes nobody. Gives what was forgotten, as far
     /// as it was in the table: its drop may be user code.
     #[inline]
-    pub(super) fn end(&self, lp: &Rc<LoopState>) -> Option<FirstWaiter> {
+    pub(super) fn end(&self, lp: &Rc<LoopState>) -> Option<Waiter> {
         let flags = self.flags.get();
         self.flags.set(flags & STARTED | DONE);
         if flags & (AWAITS | AWAITS_MORE | OWN_WAKER) == 0 {
@@ -457,7 +472,7 @@ impl TaskHead {
     }
 
     #[inline(never)]
-    fn end_rare(&self, lp: &Rc<LoopState>, flags: Flags) -> Option<FirstWaiter> {
+    fn end_rare(&self, lp: &Rc<LoopState>, flags: Flags) -> Option<Waiter> {
         if flags & (AWAITS_MORE | OWN_WAKER) != 0 {
             let left = self.rare(|rare| (mem::take(&mut rare.more), rare.waker.take()));
             lp.drop_user(left);

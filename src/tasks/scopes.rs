@@ -9,9 +9,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::head::{
-    AWAITS_MORE, MUST, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare, SCOPED, STARTED,
-};
+use super::head::{MUST, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare, SCOPED, STARTED};
 use super::open_scopes::OpenScopes;
 use super::{TaskHead, TaskRef, Waiter};
 use crate::cancellation::{CancelledError, Raise, Scope, ScopeId};
@@ -96,18 +94,17 @@ impl TaskHead {
     /// Whether anything is awaited in a scope.
     #[inline]
     pub(crate) fn awaits_within(&self, lp: &LoopState, scope: &Scope) -> bool {
-        scope.wrapped() > 0 || self.has(AWAITS_MORE) && self.polled_within(lp, scope)
+        scope.wrapped() > 0 || !self.awaits_nothing() && self.polled_within(lp, scope)
     }
 
     /// Whether the latest step polled anything in a scope with the task's own waker.
     #[cold]
     fn polled_within(&self, lp: &LoopState, scope: &Scope) -> bool {
-        let scopes = lp.scopes.borrow();
-        let any = self.rare_if_any(|rare| {
-            let mut polled = rare.more.iter();
-            polled.any(|waiter| scopes.is_within(waiter.scope, scope))
-        });
-        any == Some(true)
+        let (tasks, scopes) = (lp.tasks.borrow(), lp.scopes.borrow());
+        let is_within = |waiter: &Waiter| scopes.is_within(waiter.scope, scope);
+        let first = self.first_waiter(&tasks);
+        first.is_some_and(is_within)
+            || self.rare_if_any(|rare| rare.more.iter().any(is_within)) == Some(true)
     }
 
     /// Takes all requests back that were made to a scope.
@@ -267,17 +264,18 @@ impl TaskHead {
     #[cold]
     pub(crate) fn forget_awaits_within(&self, lp: &LoopState, scope: &Scope) -> Vec<Waiter> {
         let scopes = lp.scopes.borrow();
-        let gone = self.rare_if_any(|rare| {
-            let is_within = |waiter: &mut Waiter| scopes.is_within(waiter.scope, scope);
-            let mut gone: Vec<_> = rare.more.extract_if(.., is_within).collect();
+        let is_within = |waiter: &mut Waiter| scopes.is_within(waiter.scope, scope);
+        let first = self.forget_first_if(lp, is_within);
+        let mut gone: Vec<_> = first.into_iter().collect();
+        let none_left = self.rare_if_any(|rare| {
+            gone.extend(rare.more.extract_if(.., is_within));
             let wrapped = rare.wrapped_within(&scopes, scope);
             let ids: Vec<_> = wrapped.map(|(id, _)| *id).collect();
             let wrapped = ids.into_iter();
             gone.extend(wrapped.filter_map(|id| rare.remove_wrapped(&scopes, id)));
-            (gone, rare.more.is_empty())
+            rare.more.is_empty()
         });
-        let (gone, none_left) = gone.unwrap_or_default();
-        if none_left {
+        if none_left == Some(true) {
             self.forget_more();
         }
         gone

@@ -41,8 +41,8 @@ pub(super) const YIELDED: Notes = 1;
 pub(super) const UNWINDING: Notes = 1 << 1;
 /// Scopes were found pending, with the task's own waker.
 pub(super) const SCOPES: Notes = 1 << 2;
-/// The task may await more than the first thing.
-const AWAITS_MORE: Notes = 1 << 3;
+/// The task may await something in a scope.
+const AWAITS_IN_SCOPES: Notes = 1 << 3;
 
 impl Default for StepState {
     fn default() -> Self {
@@ -140,16 +140,16 @@ impl StepState {
         self.scope.set(suspended.scope);
     }
 
-    /// The task awaits more than the first thing, or may do so from before.
-    pub(super) fn note_more(&self) {
-        self.note(AWAITS_MORE);
+    /// The task may await something in a scope, possibly from before.
+    pub(super) fn note_await_in_scope(&self) {
+        self.note(AWAITS_IN_SCOPES);
     }
 
     /// Whether an open scope of the task with this key may have been found pending by the task's latest step,
     /// or anything may be awaited in it with the task's own waker.
     #[inline]
     pub(crate) fn may_concern(&self, key: u64) -> bool {
-        !self.is_of(key) || self.notes.get() & (AWAITS_MORE | SCOPES) != 0
+        !self.is_of(key) || self.notes.get() & (AWAITS_IN_SCOPES | SCOPES) != 0
     }
 
     // ---- scopes
@@ -368,10 +368,10 @@ impl LoopState {
         let mut tasks = self.tasks.borrow_mut();
         let (task, first) = tasks.with_waiter(slot_of(self.step.task.get()))?;
         let head = task.head();
-        if self.step.scope() == ScopeId::TASK && head.awaits_nothing() {
+        if head.awaits_nothing() {
             let id = self.next_registration();
             head.set(FRESH);
-            head.awaits_first(first, id, future());
+            head.awaits_first(self, first, id, future());
             return Some((task.clone(), id));
         }
         let task = task.clone();
