@@ -253,7 +253,7 @@ impl Runner {
             coroutine,
             result: None,
         };
-        let task = TaskCell::<_, Plain>::spawn(lp.clone(), MainProxy, name, site, Start::Queued);
+        let task = TaskCell::<_, Plain>::spawn(&lp, MainProxy, name, site, Start::Queued);
         let any: AnyRef = task.clone();
         if let Err(early) = lp.run_until_done(&any, &mut main) {
             // The coroutine cannot outlive this call.

@@ -258,7 +258,7 @@ pub fn create_task<F>(coroutine: F) -> Task<F::Output>
 where
     F: IntoFuture<Output: 'static, IntoFuture: 'static>,
 {
-    spawn_plain(LoopHandle::running().lp, coroutine, Location::caller())
+    spawn_plain(&LoopHandle::running().lp, coroutine, Location::caller())
 }
 
 /// Does [`LoopHandle::create_try_task`] on the running loop.

@@ -361,7 +361,7 @@ impl LoopHandle {
     where
         F: IntoFuture<Output: 'static, IntoFuture: 'static>,
     {
-        spawn_plain(self.lp.clone(), coroutine, Location::caller())
+        spawn_plain(&self.lp, coroutine, Location::caller())
     }
 
     /// Makes a task of a coroutine that can fail.

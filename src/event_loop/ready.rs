@@ -7,6 +7,8 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use moveit::Emplace;
+
 use super::observe::About;
 use super::order::{Lane, Order, Shuffler};
 use super::remote::Posted;
@@ -166,8 +168,8 @@ impl Run for NextMail {
 /// `Rc::pin` is given a value that is complete, on the stack, and copies it; to read in large words
 /// what was just written in small ones makes the processor wait, for longer than all the rest takes.
 #[inline]
-pub(crate) fn pin_in_place<T: Unpin>(make: impl FnOnce() -> T) -> Pin<Rc<T>> {
-    Pin::new(Rc::new_cyclic(|_| make()))
+pub(crate) fn pin_in_place<T>(make: impl FnOnce() -> T) -> Pin<Rc<T>> {
+    Rc::<T>::emplace(moveit::new::by(make))
 }
 
 /// Writes over something that needs no drop, though its type may: the compiler would look for that, and

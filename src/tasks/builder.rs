@@ -159,7 +159,7 @@ where
         lp.accepts();
         let site = Location::caller();
         let coroutine = self.coroutine.into_future();
-        TaskCell::<_, K>::spawn(lp, coroutine, self.name, site, self.start)
+        TaskCell::<_, K>::spawn(&lp, coroutine, self.name, site, self.start)
     }
 
     /// Makes a task that is cancelled already, and drops the coroutine.
@@ -179,7 +179,7 @@ where
 #[inline]
 #[track_caller]
 pub(crate) fn spawn_plain<F>(
-    lp: Rc<LoopState>,
+    lp: &Rc<LoopState>,
     coroutine: F,
     site: &'static Location<'static>,
 ) -> Task<F::Output>
@@ -188,8 +188,8 @@ where
 {
     lp.accepts();
     let coroutine = coroutine.into_future();
-    let shared = Shared::new(lp, site);
-    Task::new(TaskCell::<_, Plain>::spawn_plain(shared, coroutine))
+    let shared = || Shared::new(lp.clone(), site);
+    Task::new(TaskCell::<_, Plain>::spawn_plain(lp, shared, coroutine))
 }
 
 impl<F> fmt::Debug for TaskBuilder<F> {

@@ -17,7 +17,7 @@ use super::head::{DONE, MUST, QUEUED, RAISED, RUNNING, TaskHead};
 use super::step::{SCOPES, Stepper, UNWINDING, YIELDED};
 use crate::cancellation::CancelledError;
 use crate::errors::PanicError;
-use crate::event_loop::{About, ExceptionContext, Lane, LoopState, Run};
+use crate::event_loop::{About, ExceptionContext, Lane, LoopState, Run, pin_in_place};
 use crate::futures::purpose::Nature;
 use crate::futures::{AnyFuture, Base, Failure, FutureCore, FutureRef, Inner, Shared, as_shared};
 use crate::observe::EntryKind;
@@ -156,15 +156,14 @@ where
 {
     /// Makes a task, lets the loop own it, and queues its first step or takes it.
     pub(crate) fn spawn(
-        lp: Rc<LoopState>,
+        lp: &Rc<LoopState>,
         body: B,
         name: Option<Rc<str>>,
         site: &'static Location<'static>,
         start: Start,
     ) -> Pin<Rc<Self>> {
         let named = name.is_some();
-        let task = Self::make(Shared::new(lp, site), name, Some(body));
-        let lp = &task.shared.base.lp;
+        let task = Self::make(|| Shared::new(lp.clone(), site), name, Some(body));
         // Only a `Drop` that runs while its thread unwinds gets this far on a closed loop.
         if !lp.is_closed() {
             task.enter(lp);
@@ -181,9 +180,12 @@ where
 
     /// The same for a task without a name, whose first step is queued.
     #[inline]
-    pub(super) fn spawn_plain(shared: Shared<B::Output>, body: B) -> Pin<Rc<Self>> {
+    pub(super) fn spawn_plain(
+        lp: &LoopState,
+        shared: impl FnOnce() -> Shared<B::Output>,
+        body: B,
+    ) -> Pin<Rc<Self>> {
         let task = Self::make(shared, None, Some(body));
-        let lp = &task.shared.base.lp;
         if !lp.is_closed() {
             task.enter(lp);
             lp.push(task.clone());
@@ -192,9 +194,13 @@ where
     }
 
     #[inline(always)]
-    fn make(shared: Shared<B::Output>, name: Option<Rc<str>>, body: Option<B>) -> Pin<Rc<Self>> {
-        Rc::pin(Self {
-            shared,
+    fn make(
+        shared: impl FnOnce() -> Shared<B::Output>,
+        name: Option<Rc<str>>,
+        body: Option<B>,
+    ) -> Pin<Rc<Self>> {
+        pin_in_place(|| Self {
+            shared: shared(),
             head: TaskHead::new(name),
             body: PinCell::new(body),
             kind: PhantomData,
@@ -215,7 +221,7 @@ where
         name: Option<Rc<str>>,
         site: &'static Location<'static>,
     ) -> Pin<Rc<Self>> {
-        let task = Self::make(Shared::new(lp, site), name, None);
+        let task = Self::make(|| Shared::new(lp, site), name, None);
         task.head.set(DONE);
         let me: FutureRef<B::Output> = task.clone();
         let why = CancelledError::at(None, site);

@@ -43,9 +43,8 @@ impl Nursery {
         let lp = &self.event_loop.lp;
         lp.accepts();
         let id = self.first + place as u64;
-        let listener = self.listener.clone();
-        let shared = Shared::told(lp.clone(), self.site, id, listener);
-        let task = TaskCell::<F, Plain>::spawn_plain(shared, coroutine);
+        let shared = || Shared::told(lp.clone(), self.site, id, self.listener.clone());
+        let task = TaskCell::<F, Plain>::spawn_plain(lp, shared, coroutine);
         Future::listened(task, id)
     }
 }

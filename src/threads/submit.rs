@@ -80,7 +80,7 @@ impl RemoteHandle {
             let made = catch_unwind(AssertUnwindSafe(|| make(&running.lp)));
             match made {
                 Ok(Some(coroutine)) => {
-                    let task = spawn_plain(running.lp, coroutine, site);
+                    let task = spawn_plain(&running.lp, coroutine, site);
                     chain(task, promise, &remote);
                 }
                 Ok(None) => drop(promise),
