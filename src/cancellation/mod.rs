@@ -9,9 +9,11 @@ mod catch;
 mod error;
 mod run_in;
 mod scope;
+mod slot;
 
 pub use self::catch::{CatchCancel, catch_cancel};
 pub use self::error::{CancelOrigin, CancelledError};
 
 pub(crate) use self::run_in::{Ended, RunIn};
-pub(crate) use self::scope::{Raise, Scope, ScopeId, ScopeRef, ScopeSlot};
+pub(crate) use self::scope::{Raise, Scope, ScopeId};
+pub(crate) use self::slot::{ScopeRef, ScopeSlot};

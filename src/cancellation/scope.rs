@@ -10,24 +10,25 @@
 //! | `must` | a request that nothing took yet | `request` | the next step, `uncancel`, the closing |
 //! | `raised` | the next poll catches | the step that delivers a request | that poll |
 //!
+//! A scope that has none of these is *plain*: opening it, polling it and closing it look at little.
+//!
 //! A raise that happens inside a poll needs no mark here: the leaf notes it in the step, every leaf
 //! polled after it stays without effect, and the poll of the innermost scope on the stack takes the
 //! note when control comes back to it.
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use super::CancelledError;
-use crate::event_loop::{LoopState, current, write_over};
-use crate::tasks::TaskRef;
+use crate::event_loop::LoopState;
 
 /// In the place of a turn: polled with a waker that wraps the task's, so that it counts as live
 /// until it is closed.
 const WRAPPED: u64 = u64::MAX;
 
-/// Names a scope: its place, and below that the end of the number it was opened with. (After 2^32 of them
-/// the numbers begin again.)
+/// Names a scope: its place, and above that a number which ascends when the scope there is opened, and when
+/// it is closed. So it is odd while it is open. (After 2^32 the numbers begin again.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ScopeId(u64);
 
@@ -35,40 +36,36 @@ impl ScopeId {
     /// In the place of a scope: outside all of them.
     pub(crate) const TASK: Self = Self(u64::MAX);
 
-    fn new(place: u32, opened: u64) -> Self {
-        Self(u64::from(place) << 32 | opened & u64::from(u32::MAX))
-    }
+    /// What is added with each opening and closing.
+    const STEP: u64 = 1 << 32;
 
     pub(crate) fn place(self) -> u32 {
+        self.0 as u32
+    }
+
+    pub(crate) fn number(self) -> u32 {
         (self.0 >> 32) as u32
     }
 }
 
-impl Default for ScopeId {
-    fn default() -> Self {
-        Self::TASK
-    }
-}
-
-/// A scope; a closed one by default. The same is opened again and again, by any task of the loop, when
-/// nobody refers to it any more from before.
-#[derive(Default)]
+/// A scope. The same is opened again and again, by any task of the loop, when nobody refers to it any more
+/// from before.
 pub(crate) struct Scope {
     id: Cell<ScopeId>,
     /// The task it is in, as a waker names it.
     task: Cell<u64>,
-    /// Ascends in the order in which the scopes of a loop are opened.
-    opened: Cell<u64>,
     /// The scope around it when it was polled last.
     around: Cell<ScopeId>,
-    /// The turn in which a task's own step polled it last, or `WRAPPED`.
+    /// The turn in which a task's own step found it pending last, or `WRAPPED`.
     polled: Cell<u64>,
-    is_open: Cell<bool>,
-    has_rare: Cell<bool>,
+    /// False if it may have requests, awaits through wrapping wakers, or anything that few scopes have.
+    is_plain: Cell<bool>,
     /// How often this scope was asked to stop.
-    pub(crate) count: Cell<u32>,
+    count: Cell<u32>,
     /// How many awaits through wrapping wakers there are in it, and in scopes inside it.
     wrapped: Cell<usize>,
+    /// The registration of the first of them, if none was moved.
+    wrapped_since: Cell<u64>,
     /// While it is linked: where the task's scopes are that were opened before and after it.
     pub(crate) older: Cell<u32>,
     pub(crate) newer: Cell<u32>,
@@ -107,32 +104,40 @@ impl Raise {
 }
 
 impl Scope {
-    /// A closed one, to stand in the place of this one.
-    pub(crate) fn successor(&self) -> Self {
+    /// A closed one, for this place, whose scopes had no greater numbers so far.
+    pub(crate) fn new(place: u32, number: u32) -> Self {
+        debug_assert!(number.is_multiple_of(2), "it is closed");
         Self {
-            task: self.task.clone(),
-            older: self.older.clone(),
-            newer: self.newer.clone(),
-            ..Self::default()
+            id: Cell::new(ScopeId(u64::from(number) << 32 | u64::from(place))),
+            task: Cell::new(0),
+            around: Cell::new(ScopeId::TASK),
+            polled: Cell::new(0),
+            is_plain: Cell::new(true),
+            count: Cell::new(0),
+            wrapped: Cell::new(0),
+            wrapped_since: Cell::new(0),
+            older: Cell::new(0),
+            newer: Cell::new(0),
+            rare: Cell::new(None),
         }
     }
 
     /// It is opened.
     #[inline]
-    pub(crate) fn begin(&self, lp: &LoopState, place: u32) {
-        let opened = lp.next_registration();
-        self.id.set(ScopeId::new(place, opened));
-        self.opened.set(opened);
-        self.around.set(lp.step.scope());
-        self.polled.set(lp.turns.get());
-        self.is_open.set(true);
-        lp.step.note_scope();
+    pub(super) fn begin(&self, around: ScopeId) {
+        self.change_id();
+        self.around.set(around);
     }
 
     /// It is closed.
     #[inline]
-    pub(crate) fn end(&self) {
-        self.is_open.set(false);
+    pub(super) fn end(&self) {
+        self.change_id();
+    }
+
+    fn change_id(&self) {
+        let ScopeId(id) = self.id.get();
+        self.id.set(ScopeId(id.wrapping_add(ScopeId::STEP)));
     }
 
     #[inline]
@@ -156,14 +161,9 @@ impl Scope {
         self.task.set(task);
     }
 
-    /// Where it stands in the order of opening.
-    pub(crate) fn opened(&self) -> u64 {
-        self.opened.get()
-    }
-
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
-        self.is_open.get()
+        self.id().number() % 2 == 1
     }
 
     /// The scope around it when it was polled last.
@@ -183,15 +183,52 @@ impl Scope {
         self.wrapped.get()
     }
 
-    pub(crate) fn set_wrapped(&self, count: usize) {
-        self.wrapped.set(count);
+    /// Within it there are `count` more of them, the first with the registration `since`.
+    pub(crate) fn add_wrapped(&self, count: usize, since: u64) {
+        if self.wrapped() == 0 {
+            self.wrapped_since.set(since);
+        }
+        self.wrapped.set(self.wrapped() + count);
+        self.is_plain.set(false);
     }
 
-    /// Whether the task may be suspended in it: it was polled by the task's latest step, which was in
-    /// turn `stepped` if it polled any scope.
+    pub(crate) fn remove_wrapped(&self, count: usize) {
+        self.wrapped.set(self.wrapped() - count);
+    }
+
+    /// The registration with which most of them begin.
+    pub(crate) fn wrapped_since(&self) -> u64 {
+        self.wrapped_since.get()
+    }
+
+    /// The turn in which a task's own step found it pending last.
+    pub(crate) fn polled(&self) -> Option<u64> {
+        let polled = self.polled.get();
+        (polled != WRAPPED).then_some(polled)
+    }
+
+    /// Whether the task may be suspended in it: the task's latest step found it pending, in turn
+    /// `stepped` if it found any scope so.
     pub(crate) fn is_live(&self, stepped: Option<u64>) -> bool {
         let polled = self.polled.get();
         Some(polled) == stepped || polled == WRAPPED
+    }
+
+    /// False if closing it, or what it was asked, takes more than usual.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain.get()
+    }
+
+    /// How often this scope was asked to stop.
+    #[inline]
+    pub(crate) fn count(&self) -> u32 {
+        self.count.get()
+    }
+
+    pub(crate) fn set_count(&self, count: u32) {
+        self.count.set(count);
+        self.is_plain.set(false);
     }
 
     /// Uses what few scopes have. `use_it` calls no user code.
@@ -201,7 +238,7 @@ impl Scope {
         if !self.is_open() {
             return None;
         }
-        self.has_rare.set(true);
+        self.is_plain.set(false);
         let mut rare = self.rare.take().unwrap_or_default();
         let result = use_it(&mut rare);
         self.rare.set(Some(rare));
@@ -211,19 +248,13 @@ impl Scope {
     /// The same if the scope has any of it.
     #[inline]
     fn rare_if_any<R>(&self, use_it: impl FnOnce(&mut Rare) -> Option<R>) -> Option<R> {
-        if !self.has_rare.get() {
+        if self.is_plain.get() {
             return None;
         }
         let mut rare = self.rare.take()?;
         let result = use_it(&mut rare);
         self.rare.set(Some(rare));
         result
-    }
-
-    /// Whether it has anything that few scopes have.
-    #[inline]
-    pub(crate) fn has_rare(&self) -> bool {
-        self.has_rare.get()
     }
 
     /// Keeps a request that nothing took; gives the one it replaces.
@@ -268,25 +299,29 @@ impl Scope {
 
     /// Catches what was raised at it.
     #[cold]
-    fn catch(&self) -> Option<CancelledError> {
+    pub(super) fn catch(&self) -> Option<CancelledError> {
         let raise = self.take_raised()?;
         raise.caught.set(true);
         Some(raise.why)
     }
 
-    /// Notes the poll that begins, in a step of the scope's task.
+    /// A step of the scope's task has found it pending.
     #[inline]
-    fn note_poll(&self, lp: &LoopState, waker: &Waker) {
+    pub(super) fn note_pending(&self, lp: &LoopState, waker: &Waker) {
         if lp.step.is_own(waker) {
             self.polled.set(lp.turns.get());
+            lp.step.note_scope();
         } else {
-            self.note_wrapped(waker);
+            self.note_wrapped(lp, waker);
         }
     }
 
-    /// Notes that it is polled with a waker that wraps the task's.
+    /// The same with a waker that wraps the task's.
     #[cold]
-    fn note_wrapped(&self, waker: &Waker) {
+    fn note_wrapped(&self, lp: &LoopState, waker: &Waker) {
+        // It may have been found pending without that before, in the same step.
+        let turn = lp.turns.get();
+        lp.scopes.borrow_mut().note_step(self.task(), turn);
         self.polled.set(WRAPPED);
         // Cloning a waker, and dropping one, is user code.
         let waker = waker.clone();
@@ -296,259 +331,30 @@ impl Scope {
     /// The scope is closed: takes back what it was asked, and sees to what was raised at it if nobody
     /// caught that or may still do so, and it was meant for more than this scope.
     #[cold]
-    fn give_back(self: &Rc<Self>, lp: &LoopState) {
+    pub(super) fn give_back(self: &Rc<Self>, lp: &LoopState) {
         // It may hold a waker, whose drop is user code.
         let rare = self.rare.take().unwrap_or_default();
-        self.has_rare.set(false);
-        let Some(task) = lp.task(self.task()) else {
-            self.count.set(0);
+        let task = lp.task(self.task());
+        if let Some(task) = &task {
+            task.head().withdraw(lp, self);
+        }
+        self.count.set(0);
+        self.wrapped.set(0);
+        self.polled.set(0);
+        self.is_plain.set(true);
+        let (Some(task), Some(raise)) = (task, rare.raised) else {
             return;
         };
-        task.head().withdraw(lp, self);
-        let Some(Raise {
+        let Raise {
             why,
             target,
             caught,
-        }) = rare.raised
-        else {
-            return;
-        };
+        } = raise;
         let only_mine = (target.as_ref()).is_some_and(|target| Rc::ptr_eq(target, self));
         // Another scope that it was raised at may still catch it, or give it back.
         let comes = Rc::strong_count(&caught) > 1;
         if !caught.get() && !only_mine && !comes {
             lp.request_again(&task, target.as_ref(), why);
-        }
-    }
-}
-
-/// The scope that a future opens in the task that polls it, from the first poll until it is closed
-/// or dropped.
-#[derive(Default)]
-pub(crate) struct ScopeSlot {
-    open: Option<OpenScope>,
-}
-
-struct OpenScope {
-    lp: Rc<LoopState>,
-    scope: Rc<Scope>,
-}
-
-/// A scope, for those who may ask it to stop.
-#[derive(Clone)]
-pub(crate) struct ScopeRef {
-    lp: Rc<LoopState>,
-    scope: Rc<Scope>,
-}
-
-impl ScopeRef {
-    pub(crate) fn event_loop(&self) -> &Rc<LoopState> {
-        &self.lp
-    }
-
-    /// The innermost scope that is being polled.
-    pub(crate) fn innermost() -> Option<Self> {
-        let lp = current::get()?;
-        let scope = lp.scopes.borrow().get(lp.step.scope()).cloned()?;
-        Some(Self { lp, scope })
-    }
-
-    /// Whether it is in the task whose step is going on.
-    pub(crate) fn is_here(&self) -> bool {
-        self.lp.step.is_of(self.scope.task())
-    }
-
-    /// The task, unless it is over.
-    fn task(&self) -> Option<TaskRef> {
-        self.lp.task(self.scope.task())
-    }
-
-    /// Asks what runs in this scope to stop; says whether it is still open.
-    pub(crate) fn request(&self, why: CancelledError) -> bool {
-        if !self.scope.is_open() {
-            return false;
-        }
-        let Some(task) = self.task() else {
-            return false;
-        };
-        self.lp.request(&task, Some(&self.scope), why);
-        true
-    }
-
-    /// How often the task and the scopes around this one were asked to stop.
-    pub(crate) fn outer_requests(&self) -> u32 {
-        self.lp.requests_around(self.scope.task(), &self.scope)
-    }
-
-    /// Takes the one request back that was made to this scope.
-    pub(crate) fn take_back(&self) {
-        if let Some(task) = self.task() {
-            task.head().take_back(&self.lp, &self.scope);
-        }
-    }
-
-    /// Asks again, without counting it, the outermost one around this scope that was asked.
-    pub(crate) fn ask_outer_again(&self, why: CancelledError) {
-        if let Some(task) = self.task() {
-            task.head().ask_around(&self.lp, &self.scope, why);
-        }
-    }
-}
-
-impl ScopeSlot {
-    /// Opens the scope in the task whose step is going on, if it is not open in that already. Gives
-    /// nothing if no task steps.
-    pub(crate) fn open(&mut self) -> Option<ScopeRef> {
-        self.open_here()?;
-        self.scope()
-    }
-
-    /// The same, and says whether it is open then.
-    #[inline]
-    pub(crate) fn open_in_task(&mut self) -> bool {
-        self.open_here().is_some()
-    }
-
-    /// The loop it is open in.
-    #[inline]
-    pub(crate) fn event_loop(&self) -> Option<&LoopState> {
-        self.open.as_ref().map(|open| &*open.lp)
-    }
-
-    /// The scope, if it is open.
-    pub(crate) fn scope(&self) -> Option<ScopeRef> {
-        let open = self.open.as_ref()?;
-        Some(ScopeRef {
-            lp: open.lp.clone(),
-            scope: open.scope.clone(),
-        })
-    }
-
-    /// How often the task and the scopes around it were asked to stop.
-    #[inline]
-    pub(crate) fn outer_requests(&self) -> u32 {
-        let Some(OpenScope { lp, scope }) = &self.open else {
-            return 0;
-        };
-        lp.requests_around(scope.task(), scope)
-    }
-
-    /// Whether it is open in the task whose step is going on.
-    #[inline]
-    pub(crate) fn is_here(&self) -> bool {
-        (self.open.as_ref()).is_some_and(|open| open.lp.step.is_of(open.scope.task()))
-    }
-
-    /// Opens it in the task whose step is going on, if there is one.
-    #[inline(never)]
-    fn open_anew(&mut self) {
-        self.close();
-        write_over(&mut self.open, OpenScope::in_running_task());
-    }
-
-    #[inline]
-    fn open_here(&mut self) -> Option<&OpenScope> {
-        if !self.is_here() {
-            self.open_anew();
-        }
-        self.open.as_ref()
-    }
-
-    /// Polls what runs in the scope.
-    ///
-    /// `Err` means that a cancellation was caught: the caller then drops what it polls.
-    #[inline(always)]
-    pub(crate) fn poll<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<Result<T, CancelledError>> {
-        // In another executor's task it is not open: there is nothing to catch.
-        let open = self.open_here();
-        let mut inside = None;
-        if let Some(OpenScope { lp, scope }) = open {
-            if lp.step.is_unwinding() {
-                return current::pending_while_unwinding(cx);
-            }
-            if scope.has_rare()
-                && let Some(why) = scope.catch()
-            {
-                return Poll::Ready(Err(why));
-            }
-            scope.note_poll(lp, cx.waker());
-            let around = lp.step.scope();
-            if scope.around() != around {
-                lp.scopes.borrow().move_into(scope, around);
-            }
-            inside = Some(lp.step.enter_scope(scope.id()));
-        }
-        let polled = poll(cx);
-        if let Some(inside) = inside
-            && let Some(why) = inside.returned()
-        {
-            // The raise beats a result that came in the same poll.
-            drop(polled);
-            return Poll::Ready(Err(why));
-        }
-        polled.map(Ok)
-    }
-
-    /// What ran in the scope is gone: whatever it polled is not awaited any more.
-    pub(crate) fn forget_awaits(&self) {
-        if let Some(open) = &self.open {
-            open.forget_awaits();
-        }
-    }
-
-    /// Takes the scope out of the task, with the requests that were made to it.
-    #[inline(always)]
-    pub(crate) fn close(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.close();
-        }
-    }
-}
-
-impl Drop for ScopeSlot {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl OpenScope {
-    /// What ran in the scope is gone: whatever it polled is not awaited any more.
-    #[cold]
-    fn forget_awaits(&self) {
-        let Self { lp, scope } = self;
-        let gone = lp.with_task(scope.task(), |head| head.forget_awaits_within(lp, scope));
-        lp.drop_user(gone);
-    }
-
-    #[inline]
-    fn in_running_task() -> Option<Self> {
-        let lp = current::get()?;
-        let task = lp.step.key()?;
-        let scope = lp.scopes.borrow_mut().open(&lp, task);
-        Some(Self { lp, scope })
-    }
-
-    #[inline(never)]
-    fn close(self) {
-        let Self { lp, scope } = &self;
-        let task = scope.task();
-        if scope.wrapped() > 0 || lp.step.may_await(task) {
-            let awaits = lp.with_task(task, |head| head.awaits_within(lp, scope));
-            if awaits == Some(true) {
-                self.forget_awaits();
-            }
-            // If it has outlived the task, they are still counted.
-            scope.set_wrapped(0);
-        }
-        lp.scopes.borrow_mut().close(scope);
-        scope.end();
-        if scope.has_rare() || scope.count.get() > 0 {
-            scope.give_back(lp);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr;
 use std::rc::{Rc, Weak};
@@ -10,10 +11,14 @@ use std::task::{Context, Poll};
 use super::state::LoopState;
 use crate::cancellation::CancelledError;
 
+/// Needs no drop when the thread ends: by then `Entered` has taken out what was in it. So nothing has to be
+/// looked at first by those who use it.
+type Slot = ManuallyDrop<Option<Rc<LoopState>>>;
+
 #[cfg(not(loom))]
 thread_local! {
     /// The loop that runs on this thread, while it does.
-    static CURRENT: RefCell<Option<Rc<LoopState>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Slot> = const { RefCell::new(Slot::new(None)) };
     /// The open loops of this thread that other threads may post to, with their ids.
     static LOCAL: RefCell<Vec<(u64, Weak<LoopState>)>> = const { RefCell::new(Vec::new()) };
 }
@@ -21,7 +26,7 @@ thread_local! {
 #[cfg(loom)]
 loom::thread_local! {
     // The same; loom runs all threads of a model on one.
-    static CURRENT: RefCell<Option<Rc<LoopState>>> = RefCell::new(None);
+    static CURRENT: RefCell<Slot> = RefCell::new(Slot::new(None));
     static LOCAL: RefCell<Vec<(u64, Weak<LoopState>)>> = RefCell::new(Vec::new());
 }
 
@@ -34,7 +39,7 @@ pub(crate) fn with<R>(look: impl FnOnce(Option<&Rc<LoopState>>) -> R) -> R {
             look(current.borrow().as_ref())
         })
         .unwrap_or_else(|_| {
-            // The thread is ending and its locals are gone: nothing runs.
+            // Only loom's locals are gone when a thread ends: nothing runs.
             let look = look.take().expect("not called above");
             look(None)
         })
@@ -139,10 +144,7 @@ pub(super) fn run_site() -> Option<&'static Location<'static>> {
 
 /// Makes `lp` the running loop until the guard is dropped.
 pub(crate) fn enter(lp: Option<Rc<LoopState>>) -> Entered {
-    let outer = CURRENT
-        .try_with(|current| std::mem::replace(&mut *current.borrow_mut(), lp))
-        .unwrap_or_default();
-    Entered { outer }
+    Entered { outer: replace(lp) }
 }
 
 /// Restores what ran before, when dropped.
@@ -152,10 +154,13 @@ pub(crate) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let outer = self.outer.take();
-        let inner =
-            CURRENT.try_with(|current| std::mem::replace(&mut *current.borrow_mut(), outer));
+        let inner = replace(self.outer.take());
         // Only now, with the slot free again: it may be the last reference to that loop.
         drop(inner);
     }
+}
+
+fn replace(lp: Option<Rc<LoopState>>) -> Option<Rc<LoopState>> {
+    let old = CURRENT.try_with(|current| current.replace(Slot::new(lp)));
+    old.map_or(None, Slot::into_inner)
 }

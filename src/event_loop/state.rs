@@ -25,7 +25,7 @@ use super::timers::Timers;
 use crate::cancellation::CancelledError;
 use crate::futures::{AnyRef, Base};
 use crate::observe::SlowCallbacks;
-use crate::tasks::{OpenScopes, StepState, TaskHandle, TaskTable};
+use crate::tasks::{IdleScope, OpenScopes, StepState, TaskHandle, TaskTable};
 use crate::threads::Threads;
 
 /// How often a closing loop looks again for what the `Drop`s of its leftovers have scheduled.
@@ -69,6 +69,7 @@ pub(crate) struct LoopState {
     pub(crate) tasks: RefCell<TaskTable>,
     /// What those tasks have opened to catch cancellations.
     pub(crate) scopes: RefCell<OpenScopes>,
+    pub(crate) idle_scope: IdleScope,
     /// Futures that are completed by others, and that nobody has a handle of, but that have
     /// done-callbacks; by address, and with numbers that ascend. They and what they wait for refer to
     /// each other.
@@ -123,6 +124,7 @@ impl LoopState {
             timers: RefCell::default(),
             tasks: RefCell::default(),
             scopes: RefCell::default(),
+            idle_scope: IdleScope::default(),
             orphans: RefCell::default(),
             time: TimeSource::new(clock),
             turns: Cell::new(0),

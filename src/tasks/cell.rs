@@ -250,8 +250,8 @@ where
         main: &mut dyn MainCoroutine,
     ) {
         self.head.set(RUNNING);
-        lp.step.begin(&self.head);
-        lp.step.note_more();
+        lp.step.begin(self.head.key());
+        lp.step.note_await_in_scope();
         self.as_ref().drop_body(main);
         lp.step.end();
         self.fail(lp, Inner::Cancelled(why));
@@ -266,8 +266,8 @@ where
     ) {
         let site = self.shared.base.site;
         self.head.set(RUNNING);
-        lp.step.begin(&self.head);
-        lp.step.note_more();
+        lp.step.begin(self.head.key());
+        lp.step.note_await_in_scope();
         let dropped = catch_unwind(AssertUnwindSafe(|| self.as_ref().drop_body(main)));
         lp.step.end();
         if let Err(payload) = dropped {
@@ -407,14 +407,15 @@ where
         }
         lp.callback_site.set(Some(self.shared.base.site));
         head.begin_step(lp);
-        lp.step.begin(head);
-        let (waker, main) = stepper.prepare(head);
+        let key = head.key();
+        lp.step.begin(key);
+        let (waker, main) = stepper.prepare(head, key);
         let polled = self.as_ref().poll_body(waker, main);
         stepper.polled(head);
         let notes = lp.step.notes();
         if polled.is_pending() && notes & UNWINDING == 0 {
             lp.step.end();
-            head.end_step(lp, notes & SCOPES != 0);
+            head.end_step(notes & SCOPES != 0);
             return self.suspended(lp, notes & YIELDED != 0);
         }
         // Caught here, for the result may panic in its drop as well, and both at once would abort.

@@ -13,7 +13,7 @@
 //! | `DONE` | it is over | the step | nothing |
 //! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
 //! | `AWAITS_MORE` | the same of something that is in the rare part | an await | the next step, a drop of the await |
-//! | `SCOPED` | the latest step polled scopes | its end | the next step |
+//! | `SCOPED` | the latest step found scopes pending | its end | the next step |
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
 use std::cell::Cell;
@@ -23,6 +23,7 @@ use std::mem;
 use std::rc::Rc;
 
 use super::open_scopes::OpenScopes;
+use super::table::TaskTable;
 use super::waker::StepWaker;
 use crate::cancellation::{CancelledError, Scope, ScopeId};
 use crate::event_loop::{LoopState, TaskMark, write_over};
@@ -65,12 +66,6 @@ pub(super) struct Offer {
     pub(super) awaited: Vec<AnyRef>,
 }
 
-/// The first thing that a task awaits, outside all scopes: the usual case, which has to be small.
-pub(crate) struct FirstWaiter {
-    id: u64,
-    future: AnyRef,
-}
-
 pub(crate) struct TaskHead {
     id: Cell<u64>,
     /// Its place in the loop's table of tasks.
@@ -89,7 +84,7 @@ pub(super) struct Rare {
     pub(super) cancelling_scopes: u32,
     /// A request to the task that nothing took yet.
     pub(super) must: Option<CancelledError>,
-    /// What it awaits beside the first, which is in the table, and what it awaits in scopes.
+    /// What it awaits beside the first, which is in the table.
     pub(super) more: Vec<Waiter>,
     /// What is awaited through wrapping wakers, until it is done or dropped, by registration.
     pub(super) wrapped: BTreeMap<u64, Waiter>,
@@ -116,27 +111,27 @@ impl Rare {
 
     fn add_wrapped(&mut self, scopes: &OpenScopes, id: u64, waiter: Waiter) -> Option<Waiter> {
         let old = self.remove_wrapped(scopes, id);
-        scopes.count_wrapped(waiter.scope, |count| count + 1);
+        scopes.each_around(waiter.scope, |scope| scope.add_wrapped(1, id));
         self.wrapped.insert(id, waiter);
         old
     }
 
     pub(super) fn remove_wrapped(&mut self, scopes: &OpenScopes, id: u64) -> Option<Waiter> {
         let waiter = self.wrapped.remove(&id)?;
-        scopes.count_wrapped(waiter.scope, |count| count - 1);
+        scopes.each_around(waiter.scope, |scope| scope.remove_wrapped(1));
         Some(waiter)
     }
 
-    /// What is awaited within a scope through wrapping wakers. There may be many that are not; most of
-    /// those in the scope began soon after it was opened, so the search begins there, and ends when
-    /// all are found.
+    /// What is awaited within a scope through wrapping wakers. There may be many that are not; as a rule
+    /// the first of those in the scope is known, so the search begins there, and ends when all are found.
     pub(super) fn wrapped_within(
         &self,
         scopes: &OpenScopes,
         scope: &Scope,
     ) -> impl Iterator<Item = (&u64, &Waiter)> {
-        let since = self.wrapped.range(scope.opened()..);
-        let all = since.chain(self.wrapped.range(..scope.opened()));
+        let since = scope.wrapped_since();
+        let all = self.wrapped.range(since..);
+        let all = all.chain(self.wrapped.range(..since));
         all.filter(move |(_, waiter)| scopes.is_within(waiter.scope, scope))
             .take(scope.wrapped())
     }
@@ -279,9 +274,9 @@ impl TaskHead {
         if fresh {
             self.set(FRESH);
         }
-        if self.awaits_nothing() && lp.step.scope() == ScopeId::TASK {
+        if self.awaits_nothing() {
             let mut tasks = lp.tasks.borrow_mut();
-            self.awaits_first(tasks.waiter(self.slot.get()), id, future);
+            self.awaits_first(lp, tasks.waiter(self.slot.get()), id, future);
         } else if fresh || !self.awaits_already(lp, id) {
             self.awaits_more(lp, id, future);
         }
@@ -293,19 +288,29 @@ impl TaskHead {
         !self.has(AWAITS | AWAITS_MORE)
     }
 
-    /// What [`awaits`](Self::awaits) does of the first thing, polled outside all scopes.
+    /// What [`awaits`](Self::awaits) does of the first thing.
     #[inline(always)]
-    pub(super) fn awaits_first(&self, first: &mut Option<FirstWaiter>, id: u64, future: AnyRef) {
+    pub(super) fn awaits_first(
+        &self,
+        lp: &LoopState,
+        first: &mut Option<Waiter>,
+        id: u64,
+        future: AnyRef,
+    ) {
         self.set(AWAITS);
         debug_assert!(first.is_none(), "the step began with none");
-        write_over(first, Some(FirstWaiter { id, future }));
+        let scope = lp.step.scope();
+        if scope != ScopeId::TASK {
+            lp.step.note_await_in_scope();
+        }
+        write_over(first, Some(Waiter { id, future, scope }));
     }
 
     /// The same of what does not lie in the table.
     #[inline(never)]
     fn awaits_more(&self, lp: &LoopState, id: u64, future: AnyRef) {
         self.set(AWAITS_MORE);
-        lp.step.note_more();
+        lp.step.note_await_in_scope();
         let scope = lp.step.scope();
         // Made in its place, and not first elsewhere.
         let waiter = iter::once_with(|| Waiter { id, future, scope });
@@ -316,8 +321,7 @@ impl TaskHead {
     /// time round, and may go round many times in one step.)
     fn awaits_already(&self, lp: &LoopState, id: u64) -> bool {
         self.rare_if_any(|rare| rare.more.iter().any(|waiter| waiter.id == id)) == Some(true)
-            || (lp.tasks.borrow_mut().waiter(self.slot.get()).as_ref())
-                .is_some_and(|first| first.id == id)
+            || (self.first_waiter(&lp.tasks.borrow())).is_some_and(|first| first.id == id)
     }
 
     /// The await with this registration was dropped. Gives what was forgotten: its drop is user
@@ -336,15 +340,30 @@ impl TaskHead {
                 return Some(future);
             }
         }
-        if self.has(AWAITS) {
-            let mut tasks = lp.tasks.borrow_mut();
-            let first = tasks.waiter(self.slot.get());
-            if let Some(FirstWaiter { future, .. }) = first.take_if(|first| first.id == id) {
-                self.clear(AWAITS);
-                return Some(future);
-            }
+        let first = self.forget_first_if(lp, |first| first.id == id);
+        first.map(|first| first.future)
+    }
+
+    /// The first thing that it awaits, if it awaits any.
+    pub(super) fn first_waiter<'a>(&self, tasks: &'a TaskTable) -> Option<&'a Waiter> {
+        if !self.has(AWAITS) {
+            return None;
         }
-        None
+        tasks.first_waiter(self.slot.get())
+    }
+
+    /// Takes out the first thing that it awaits, if `which` says so.
+    pub(super) fn forget_first_if(
+        &self,
+        lp: &LoopState,
+        which: impl FnOnce(&mut Waiter) -> bool,
+    ) -> Option<Waiter> {
+        if !self.has(AWAITS) {
+            return None;
+        }
+        let first = (lp.tasks.borrow_mut().waiter(self.slot.get())).take_if(which)?;
+        self.clear(AWAITS);
+        Some(first)
     }
 
     /// Nothing is left that it awaits beside the first.
@@ -374,19 +393,18 @@ impl TaskHead {
     /// Everything the task awaits now within a scope, or at all.
     pub(super) fn awaited_within(&self, lp: &LoopState, target: Option<&Rc<Scope>>) -> Vec<AnyRef> {
         let mut awaited = Vec::new();
-        if self.has(AWAITS) && target.is_none() {
-            let mut tasks = lp.tasks.borrow_mut();
-            let first = tasks.waiter(self.slot.get()).as_ref();
-            awaited.extend(first.map(|first| first.future.clone()));
-        }
+        let tasks = lp.tasks.borrow();
+        let scopes = lp.scopes.borrow();
+        let is_meant =
+            |waiter: &&Waiter| target.is_none_or(|target| scopes.is_within(waiter.scope, target));
+        let first = self.first_waiter(&tasks).filter(is_meant);
+        awaited.extend(first.map(|first| first.future.clone()));
         self.rare_if_any(|rare| {
+            let direct = rare.more.iter().filter(is_meant);
             let Some(target) = target else {
-                let others = rare.more.iter().chain(rare.wrapped.values());
+                let others = direct.chain(rare.wrapped.values());
                 return awaited.extend(others.map(|waiter| waiter.future.clone()));
             };
-            let scopes = lp.scopes.borrow();
-            let direct = rare.more.iter();
-            let direct = direct.filter(|waiter| scopes.is_within(waiter.scope, target));
             let wrapped = rare.wrapped_within(&scopes, target);
             let wrapped = wrapped.map(|(_, waiter)| waiter);
             awaited.extend(direct.chain(wrapped).map(|waiter| waiter.future.clone()));
@@ -404,12 +422,9 @@ impl TaskHead {
             });
             return only.filter(|_| !self.has(AWAITS));
         }
-        if !self.has(AWAITS) {
-            return None;
-        }
-        let mut tasks = lp.tasks.borrow_mut();
-        let first = tasks.waiter(self.slot.get()).as_ref();
-        first.map(|first| (first.future.clone(), ScopeId::TASK))
+        let tasks = lp.tasks.borrow();
+        let first = self.first_waiter(&tasks);
+        first.map(|first| (first.future.clone(), first.scope))
     }
 
     /// Whether the latest step left open which of the futures it polled the task really awaits: it
@@ -451,7 +466,7 @@ impl TaskHead {
 
     /// The same for what is in the rare part.
     fn forget_more_awaits(&self, lp: &Rc<LoopState>) {
-        // As a rule it is one, in a scope.
+        // As a rule it is one.
         let only = self.rare(|rare| match rare.more.len() {
             1 => rare.more.pop(),
             _ => None,
@@ -471,21 +486,17 @@ impl TaskHead {
         self.rare(|rare| rare.more = ended);
     }
 
-    /// The step ends with the task suspended; `scoped` if it polled scopes.
+    /// The step ends with the task suspended; `scoped` if it found scopes pending.
     #[inline(always)]
-    pub(super) fn end_step(&self, lp: &LoopState, scoped: bool) {
-        let mut flags = self.flags.get() & !RUNNING;
-        if scoped {
-            flags |= SCOPED;
-            lp.scopes.borrow_mut().stepped(lp, self.slot.get());
-        }
-        self.flags.set(flags);
+    pub(super) fn end_step(&self, scoped: bool) {
+        let flags = self.flags.get() & !RUNNING;
+        self.flags.set(if scoped { flags | SCOPED } else { flags });
     }
 
     /// The task is over: it awaits nothing, and its waker wakes nobody. Gives what was forgotten, as far
     /// as it was in the table: its drop may be user code.
     #[inline]
-    pub(super) fn end(&self, lp: &Rc<LoopState>) -> Option<FirstWaiter> {
+    pub(super) fn end(&self, lp: &Rc<LoopState>) -> Option<Waiter> {
         let flags = self.flags.get();
         self.flags.set(flags & STARTED | DONE);
         if flags & (AWAITS | AWAITS_MORE | OWN_WAKER | OFFERED) == 0 {
@@ -495,7 +506,7 @@ impl TaskHead {
     }
 
     #[inline(never)]
-    fn end_rare(&self, lp: &Rc<LoopState>, flags: Flags) -> Option<FirstWaiter> {
+    fn end_rare(&self, lp: &Rc<LoopState>, flags: Flags) -> Option<Waiter> {
         if flags & (AWAITS_MORE | OWN_WAKER | OFFERED) != 0 {
             let left = self.rare(|rare| {
                 let offers = mem::take(&mut rare.offers);

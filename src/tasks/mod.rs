@@ -34,9 +34,9 @@ pub use self::sleep::{Sleep, YieldNow, sleep, sleep_until, yield_now};
 
 pub(crate) use self::builder::{Start, spawn_plain};
 pub(crate) use self::cell::{MainCoroutine, MainProxy, NoMain, Payload, Plain, TaskCell, TaskRef};
-pub(crate) use self::head::{FirstWaiter, TaskHead, Waiter};
+pub(crate) use self::head::{TaskHead, Waiter};
 pub(crate) use self::nursery::Nursery;
-pub(crate) use self::open_scopes::OpenScopes;
+pub(crate) use self::open_scopes::{IdleScope, OpenScopes};
 pub(crate) use self::step::{StepState, Stepper};
 pub(crate) use self::table::TaskTable;
 pub(crate) use self::waker::TaskWaker;

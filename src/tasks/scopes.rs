@@ -11,8 +11,7 @@ use std::mem;
 use std::rc::Rc;
 
 use super::head::{
-    AWAITS_MORE, MUST, OFFERED, OWN_WAKER, Offer, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare,
-    SCOPED, STARTED,
+    MUST, OFFERED, OWN_WAKER, Offer, PASSING, PROBE, QUEUED, RAISED, RUNNING, Rare, SCOPED, STARTED,
 };
 use super::open_scopes::OpenScopes;
 use super::{TaskHead, TaskRef, Waiter};
@@ -34,33 +33,38 @@ impl Rare {
 
     /// Forgets up to `count` requests to a scope.
     fn uncount(&mut self, scope: &Scope, count: u32) {
-        let count = count.min(scope.count.get());
-        scope.count.set(scope.count.get() - count);
+        let count = count.min(scope.count());
+        scope.set_count(scope.count() - count);
         self.cancelling_scopes = self.cancelling_scopes.saturating_sub(count);
     }
 
     /// Forgets up to one request to the outermost scope of a task that has any.
     fn uncount_outermost(&mut self, scopes: &OpenScopes, task: u64) {
         let scopes = scopes.of_task(task);
-        if let Some(scope) = scopes.iter().find(|scope| scope.count.get() > 0) {
+        if let Some(scope) = scopes.iter().find(|scope| scope.count() > 0) {
             self.uncount(scope, 1);
         }
     }
 }
 
 impl OpenScopes {
+    /// The turn of the task's latest step, if that found scopes pending.
+    fn stepped(&self, head: &TaskHead) -> Option<u64> {
+        head.has(SCOPED).then(|| self.latest_step(head.key()))
+    }
+
     /// Takes out what was raised at scopes that the step did not poll, if nobody has caught it and its
     /// target is still waited in. (A `select!` may have gone on and kept the loser.)
     fn take_missed(&self, head: &TaskHead) -> Vec<Raise> {
         let scopes = self.of_task(head.key());
-        let scoped = head.has(SCOPED);
+        let stepped = self.stepped(head);
         let mut missed: Vec<Raise> = Vec::new();
         for scope in &scopes {
             let Some(raise) = scope.raised() else {
                 continue;
             };
             let same = |other: &Rc<Scope>| other.raised().is_some_and(|other| other.is(&raise));
-            let is_live = |scope: &Rc<Scope>| scope.is_open() && self.is_live(scope, scoped);
+            let is_live = |scope: &Rc<Scope>| scope.is_open() && scope.is_live(stepped);
             let comes = scopes.iter().any(|other| is_live(other) && same(other));
             if raise.caught.get() || comes || !raise.target.as_ref().is_none_or(is_live) {
                 continue;
@@ -78,7 +82,8 @@ impl OpenScopes {
     fn innermost(&self, head: &TaskHead, target: Target<'_>) -> Vec<Rc<Scope>> {
         let mut within = self.of_task(head.key());
         within.retain(|scope| target.is_none_or(|target| self.is_within(scope.id(), target)));
-        let is_live = |scope: &Rc<Scope>| self.is_live(scope, head.has(SCOPED));
+        let stepped = self.stepped(head);
+        let is_live = |scope: &Rc<Scope>| scope.is_live(stepped);
         if target.is_none() || within.iter().any(is_live) {
             within.retain(is_live);
         }
@@ -92,23 +97,22 @@ impl TaskHead {
     /// Whether anything is awaited in a scope.
     #[inline]
     pub(crate) fn awaits_within(&self, lp: &LoopState, scope: &Scope) -> bool {
-        scope.wrapped() > 0 || self.has(AWAITS_MORE) && self.polled_within(lp, scope)
+        scope.wrapped() > 0 || !self.awaits_nothing() && self.polled_within(lp, scope)
     }
 
     /// Whether the latest step polled anything in a scope with the task's own waker.
     #[cold]
     fn polled_within(&self, lp: &LoopState, scope: &Scope) -> bool {
-        let scopes = lp.scopes.borrow();
-        let any = self.rare_if_any(|rare| {
-            let mut polled = rare.more.iter();
-            polled.any(|waiter| scopes.is_within(waiter.scope, scope))
-        });
-        any == Some(true)
+        let (tasks, scopes) = (lp.tasks.borrow(), lp.scopes.borrow());
+        let is_within = |waiter: &Waiter| scopes.is_within(waiter.scope, scope);
+        let first = self.first_waiter(&tasks);
+        first.is_some_and(is_within)
+            || self.rare_if_any(|rare| rare.more.iter().any(is_within)) == Some(true)
     }
 
     /// Takes all requests back that were made to a scope.
     pub(crate) fn withdraw(&self, lp: &LoopState, scope: &Scope) {
-        if scope.count.get() == 0 {
+        if scope.count() == 0 {
             return;
         }
         let left = self.rare(|rare| {
@@ -130,7 +134,7 @@ impl TaskHead {
         self.rare(|rare| {
             let total = match target {
                 Some(scope) => {
-                    scope.count.set(scope.count.get().saturating_add(1));
+                    scope.set_count(scope.count().saturating_add(1));
                     &mut rare.cancelling_scopes
                 }
                 None => &mut rare.cancelling,
@@ -159,7 +163,7 @@ impl TaskHead {
     /// Takes back the one request that was made to a scope. If somebody did so before, it is one of
     /// the others, as in asyncio, where a task has a single count.
     pub(crate) fn take_back(&self, lp: &LoopState, scope: &Rc<Scope>) {
-        if scope.count.get() == 0 {
+        if scope.count() == 0 {
             self.uncancel(lp);
         } else {
             self.withdraw(lp, scope);
@@ -248,7 +252,7 @@ impl TaskHead {
             }
             let scopes = lp.scopes.borrow();
             let around = scopes.path(scope.around());
-            let asked = around.filter(|scope| scope.count.get() > 0);
+            let asked = around.filter(|scope| scope.count() > 0);
             asked.last().cloned().map(Some)
         });
         if let Some(target) = asked.flatten() {
@@ -263,17 +267,18 @@ impl TaskHead {
     #[cold]
     pub(crate) fn forget_awaits_within(&self, lp: &LoopState, scope: &Scope) -> Vec<Waiter> {
         let scopes = lp.scopes.borrow();
-        let gone = self.rare_if_any(|rare| {
-            let is_within = |waiter: &mut Waiter| scopes.is_within(waiter.scope, scope);
-            let mut gone: Vec<_> = rare.more.extract_if(.., is_within).collect();
+        let is_within = |waiter: &mut Waiter| scopes.is_within(waiter.scope, scope);
+        let first = self.forget_first_if(lp, is_within);
+        let mut gone: Vec<_> = first.into_iter().collect();
+        let none_left = self.rare_if_any(|rare| {
+            gone.extend(rare.more.extract_if(.., is_within));
             let wrapped = rare.wrapped_within(&scopes, scope);
             let ids: Vec<_> = wrapped.map(|(id, _)| *id).collect();
             let wrapped = ids.into_iter();
             gone.extend(wrapped.filter_map(|id| rare.remove_wrapped(&scopes, id)));
-            (gone, rare.more.is_empty())
+            rare.more.is_empty()
         });
-        let (gone, none_left) = gone.unwrap_or_default();
-        if none_left {
+        if none_left == Some(true) {
             self.forget_more();
         }
         gone
@@ -318,7 +323,7 @@ impl TaskHead {
     /// Whether a request to the target was not taken back.
     fn is_asked(&self, target: Target<'_>) -> bool {
         match target {
-            Some(scope) => scope.is_open() && scope.count.get() > 0,
+            Some(scope) => scope.is_open() && scope.count() > 0,
             None => self.rare_if_any(|rare| rare.cancelling > 0) == Some(true),
         }
     }
@@ -346,7 +351,7 @@ impl LoopState {
     #[cold]
     fn requests_to_scopes_around(&self, scope: &Scope) -> u32 {
         let scopes = self.scopes.borrow();
-        let counts = scopes.path(scope.around()).map(|scope| scope.count.get());
+        let counts = scopes.path(scope.around()).map(|scope| scope.count());
         counts.fold(0, u32::saturating_add)
     }
 

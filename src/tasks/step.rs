@@ -39,10 +39,10 @@ pub(super) const YIELDED: Notes = 1;
 /// Something awaited was cancelled: what runs in the innermost scope that is being polled, or the
 /// coroutine, is going to be dropped. Until then nothing of ours that it polls has any effect.
 pub(super) const UNWINDING: Notes = 1 << 1;
-/// Scopes were opened or polled.
+/// Scopes were found pending, with the task's own waker.
 pub(super) const SCOPES: Notes = 1 << 2;
-/// The task may await more than the first thing.
-const AWAITS_MORE: Notes = 1 << 3;
+/// The task may await something in a scope.
+const AWAITS_IN_SCOPES: Notes = 1 << 3;
 
 impl Default for StepState {
     fn default() -> Self {
@@ -96,10 +96,10 @@ impl StepState {
         self.task.get() == key
     }
 
-    /// Makes the task with this head the one that steps.
-    pub(super) fn begin(&self, head: &TaskHead) {
+    /// Makes the task with this key the one that steps.
+    pub(super) fn begin(&self, key: u64) {
         debug_assert!(!self.is_stepping(), "steps do not nest");
-        self.task.set(head.key());
+        self.task.set(key);
     }
 
     /// What the step has come to.
@@ -140,20 +140,21 @@ impl StepState {
         self.scope.set(suspended.scope);
     }
 
-    /// The task awaits more than the first thing, or may do so from before.
-    pub(super) fn note_more(&self) {
-        self.note(AWAITS_MORE);
+    /// The task may await something in a scope, possibly from before.
+    pub(super) fn note_await_in_scope(&self) {
+        self.note(AWAITS_IN_SCOPES);
     }
 
-    /// Whether the task with this key may await anything but the first thing, which is in no scope.
+    /// Whether an open scope of the task with this key may have been found pending by the task's latest step,
+    /// or anything may be awaited in it with the task's own waker.
     #[inline]
-    pub(crate) fn may_await(&self, key: u64) -> bool {
-        !self.is_of(key) || self.notes.get() & AWAITS_MORE != 0
+    pub(crate) fn may_concern(&self, key: u64) -> bool {
+        !self.is_of(key) || self.notes.get() & (AWAITS_IN_SCOPES | SCOPES) != 0
     }
 
     // ---- scopes
 
-    /// The step opens or polls a scope.
+    /// The step has found a scope pending.
     #[inline]
     pub(crate) fn note_scope(&self) {
         self.note(SCOPES);
@@ -162,7 +163,6 @@ impl StepState {
     /// A scope begins to be polled; until what this gives is dropped.
     #[inline]
     pub(crate) fn enter_scope(&self, scope: ScopeId) -> InScope<'_> {
-        self.note_scope();
         let outer = self.scope.replace(scope);
         InScope { step: self, outer }
     }
@@ -171,6 +171,14 @@ impl StepState {
     #[inline]
     pub(crate) fn scope(&self) -> ScopeId {
         self.scope.get()
+    }
+
+    /// The poll of the innermost scope has panicked.
+    #[cold]
+    fn leave_scope_in_panic(&self, outer: ScopeId) {
+        // What was raised in the scope goes with it, or the one around would catch it.
+        drop(self.take_unwinding());
+        self.scope.set(outer);
     }
 
     /// The innermost scope catches what was raised in it, if anything was.
@@ -212,11 +220,9 @@ impl InScope<'_> {
 
 impl Drop for InScope<'_> {
     /// The poll has panicked.
-    #[cold]
+    #[inline]
     fn drop(&mut self) {
-        // What was raised in the scope goes with it, or the one around would catch it.
-        drop(self.step.take_unwinding());
-        self.step.scope.set(self.outer);
+        self.step.leave_scope_in_panic(self.outer);
     }
 }
 
@@ -239,33 +245,30 @@ impl<'a> Stepper<'a> {
         Self { waker, lp, main }
     }
 
-    /// The waker for a step of the task with this head, and the run's own coroutine.
+    /// The waker for a step of the task with this head and key, and the run's own coroutine.
     #[inline]
-    pub(super) fn prepare(&mut self, head: &TaskHead) -> (&Waker, &mut dyn MainCoroutine) {
-        if head.has(OWN_WAKER) || self.waker.is_none() {
-            self.change_waker(head);
+    pub(super) fn prepare(
+        &mut self,
+        head: &TaskHead,
+        key: u64,
+    ) -> (&Waker, &mut dyn MainCoroutine) {
+        if head.has(OWN_WAKER) {
+            self.take_waker_of(head);
         }
-        let waker = self.waker.as_ref().expect("there is one now");
-        waker.aim(head.key());
+        let lp = self.lp;
+        let waker = self.waker.get_or_insert_with(|| spare_waker(lp));
+        waker.aim(key);
         (&waker.waker, self.main)
     }
 
-    /// Takes the waker that the task kept from an earlier step, or the spare one, or makes one.
+    /// Takes the waker that the task kept from an earlier step.
     #[cold]
-    fn change_waker(&mut self, head: &TaskHead) {
-        let step = &self.lp.step;
-        let waker = match head.take_waker() {
-            Some(kept) => {
-                step.spare.set(self.waker.take());
-                kept
-            }
-            None => match step.spare.take() {
-                Some(spare) => spare,
-                None => StepWaker::new(self.lp.remote()),
-            },
-        };
-        step.waker.set(waker.waker.data());
-        self.waker = Some(waker);
+    fn take_waker_of(&mut self, head: &TaskHead) {
+        if let Some(kept) = head.take_waker() {
+            let step = &self.lp.step;
+            step.waker.set(kept.waker.data());
+            step.spare.set(self.waker.replace(kept));
+        }
     }
 
     /// The coroutine has been polled: if somebody has a clone of the waker now, it is the task's.
@@ -279,6 +282,15 @@ impl<'a> Stepper<'a> {
             self.lp.step.waker.set(ptr::null());
         }
     }
+}
+
+/// The spare waker of a loop, or a new one, to step with.
+#[cold]
+fn spare_waker(lp: &LoopState) -> StepWaker {
+    let spare = lp.step.spare.take();
+    let waker = spare.unwrap_or_else(|| StepWaker::new(lp.remote()));
+    lp.step.waker.set(waker.waker.data());
+    waker
 }
 
 impl Drop for Stepper<'_> {
@@ -356,10 +368,10 @@ impl LoopState {
         let mut tasks = self.tasks.borrow_mut();
         let (task, first) = tasks.with_waiter(slot_of(self.step.task.get()))?;
         let head = task.head();
-        if self.step.scope() == ScopeId::TASK && head.awaits_nothing() {
+        if head.awaits_nothing() {
             let id = self.next_registration();
             head.set(FRESH);
-            head.awaits_first(first, id, future());
+            head.awaits_first(self, first, id, future());
             return Some((task.clone(), id));
         }
         let task = task.clone();

@@ -6,14 +6,14 @@
 use std::mem;
 
 use super::spare::SpareChildren;
-use super::{FirstWaiter, TaskRef};
+use super::{TaskRef, Waiter};
 use crate::event_loop::write_over;
 
 #[derive(Default)]
 pub(crate) struct TaskTable {
     tasks: Vec<Option<TaskRef>>,
     /// The first thing that each task awaits; see `TaskHead::awaits` for the others.
-    waiters: Vec<Option<FirstWaiter>>,
+    waiters: Vec<Option<Waiter>>,
     /// The places without a task. The one that was left last is taken first.
     free: Vec<u32>,
     /// The greatest id that was ever here.
@@ -57,16 +57,18 @@ impl TaskTable {
 
     /// The place for the first thing that the task awaits. The task is in the table.
     #[inline]
-    pub(super) fn waiter(&mut self, slot: u32) -> &mut Option<FirstWaiter> {
+    pub(super) fn waiter(&mut self, slot: u32) -> &mut Option<Waiter> {
         &mut self.waiters[slot as usize]
+    }
+
+    /// The first thing that the task awaits. The task is in the table.
+    pub(super) fn first_waiter(&self, slot: u32) -> Option<&Waiter> {
+        self.waiters[slot as usize].as_ref()
     }
 
     /// A task, and the place for the first thing that it awaits.
     #[inline]
-    pub(super) fn with_waiter(
-        &mut self,
-        slot: u32,
-    ) -> Option<(&TaskRef, &mut Option<FirstWaiter>)> {
+    pub(super) fn with_waiter(&mut self, slot: u32) -> Option<(&TaskRef, &mut Option<Waiter>)> {
         let slot = slot as usize;
         Some((self.tasks.get(slot)?.as_ref()?, self.waiters.get_mut(slot)?))
     }
