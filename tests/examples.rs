@@ -75,13 +75,21 @@ fn conformance_reads_programs_and_prints_their_traces() {
 fn conformance_names_what_it_cannot_run_and_goes_on() {
     let (status, printed) = conformance(concat!(
         r#"{"id":"a","main":[{"op":"juggle","balls":3}],"bodies":{},"driver":[]}"#,
+        "\n\n",
+        r#"{"id":"c","objs":[{"name":"o","kind":"unicycle"}],"main":[]}"#,
         "\n",
         r#"{"id":"b","main":[],"bodies":{},"driver":[{"do":"run_until_complete","ref":"main"}]}"#,
         "\n",
     ));
     assert_eq!(status.code(), Some(1));
+    let why = printed[1]["error"].as_str().unwrap();
+    assert!(
+        why.starts_with("no program: unknown variant `unicycle`"),
+        "{why}"
+    );
     let expected = [
         json!({"id": "a", "error": "op juggle"}),
+        json!({"id": "c", "error": why}),
         json!({"id": "b", "trace": [
             [0, "drv: run_until_complete main = None"],
             [0, "end: main result None"],

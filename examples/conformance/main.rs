@@ -21,6 +21,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use self::interpreter::{Event, Program};
 
@@ -28,19 +29,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut every_one_ran = true;
     let mut output = io::BufWriter::new(io::stdout());
     for line in io::stdin().lines() {
-        let program: Program = serde_json::from_str(&line?)?;
-        let id = program.id.clone();
-        let row = match program.unknown_op() {
-            Some(op) => {
-                every_one_ran = false;
-                let error = format!("op {op}");
-                Row::Error { id, error }
-            }
-            None => {
-                let trace = interpreter::run(program);
-                Row::Trace { id, trace }
-            }
-        };
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let row = row(&line);
+        every_one_ran &= matches!(row, Row::Trace { .. });
         serde_json::to_writer(&mut output, &row)?;
         writeln!(output)?;
     }
@@ -50,6 +44,29 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Runs the program of a line, if it is one.
+fn row(line: &str) -> Row {
+    match serde_json::from_str::<Program>(line) {
+        Ok(program) => {
+            let id = program.id.clone();
+            match program.refusal() {
+                Some(error) => Row::Error { id, error },
+                None => {
+                    let trace = interpreter::run(program);
+                    Row::Trace { id, trace }
+                }
+            }
+        }
+        Err(error) => {
+            let named = serde_json::from_str::<Value>(line).ok();
+            let id = named.and_then(|named| named.get("id")?.as_str().map(str::to_owned));
+            let id = id.unwrap_or_default();
+            let error = format!("no program: {error}");
+            Row::Error { id, error }
+        }
+    }
 }
 
 /// A line of the output.

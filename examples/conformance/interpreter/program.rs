@@ -417,8 +417,13 @@ pub(super) enum Any {
 }
 
 impl Program {
+    /// Why this interpreter cannot run it, if it cannot.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.unknown_op().map(|op| format!("op {op}"))
+    }
+
     /// The name of an op that this interpreter does not know, if there is one.
-    pub(crate) fn unknown_op(&self) -> Option<&str> {
+    fn unknown_op(&self) -> Option<&str> {
         let bodies = self.bodies.values().chain([&self.main]);
         let phases = self.driver.iter().filter_map(|phase| match phase {
             Phase::Ops { ops } => Some(ops),
