@@ -124,15 +124,12 @@ impl<T: 'static> Future<T> {
     #[track_caller]
     fn register_first(&self, shared: &Shared<T>, cx: &Context<'_>) {
         let lp = &shared.base.lp;
-        let Some(task) = lp.current_task() else {
-            return self.register_foreign(lp, cx);
-        };
-        let me = self.any();
-        if ptr::addr_eq(&*me, &*task) {
+        if (self.core.task()).is_some_and(|task| lp.step.is_of(task.key())) {
             return self.misuse(lp, cx, Misuse::Itself);
         }
-        let id = lp.next_registration();
-        task.head().awaits(lp, id, me, true);
+        let Some((task, id)) = lp.step_awaits(|| self.any()) else {
+            return self.register_foreign(lp, cx);
+        };
         if shared.register(|| Action::Step(Key::new(id), task)).is_ok() {
             self.registration.set(id);
         }

@@ -211,7 +211,7 @@ where
     }
 
     /// Lets the loop own a new task, whose first step is about to be queued or taken.
-    #[inline]
+    #[inline(always)]
     fn enter(self: &Pin<Rc<Self>>, lp: &LoopState) {
         let slot = lp.tasks.borrow_mut().insert(self.clone());
         self.head.slot.set(slot);
