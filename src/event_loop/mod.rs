@@ -4,6 +4,7 @@
 mod awaitable;
 mod builder;
 mod clock;
+mod closing;
 pub(crate) mod current;
 mod deadlock;
 mod exceptions;
