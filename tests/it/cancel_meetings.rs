@@ -993,7 +993,8 @@ fn two_requests_in_one_turn_are_met_as_one_beside_a_foreign_branch() {
         let (sender, receiver) = futures::channel::oneshot::channel::<()>();
         let task = event_loop.create_task(async move {
             let both = async {
-                let both = futures::future::join(sleep(ms(90)), sleep(ms(90)));
+                // After the first of them it begins to await nothing new.
+                let both = futures::future::join3(sleep(ms(5)), sleep(ms(90)), sleep(ms(90)));
                 drop(futures::future::select(receiver, both).await);
             };
             let caught = match kind {
@@ -1005,7 +1006,6 @@ fn two_requests_in_one_turn_are_met_as_one_beside_a_foreign_branch() {
             };
             (caught, catch_cancel(yield_now()).await.is_ok())
         });
-        turn(&event_loop);
         let handle = task.handle();
         event_loop.call_at(ms(10), move || {
             handle.cancel();
