@@ -160,6 +160,7 @@ impl ScopeSlot {
             if !scope.is_plain()
                 && let Some(why) = scope.catch()
             {
+                lp.forget_offers_around(scope.id());
                 return Poll::Ready(Err(why));
             }
             let around = lp.step.scope();

@@ -35,11 +35,9 @@ impl<T: 'static> Future<T> {
     #[inline]
     #[track_caller]
     pub(super) fn poll_done(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let id = ready!(self.poll_over(cx));
-        if id != 0 {
-            // Cancelled perhaps: then that is met here, as a value.
-            self.core.base().lp.forget_offers();
-        }
+        ready!(self.poll_over(cx));
+        // Cancelled perhaps: then that is met here, as a value.
+        self.core.base().lp.forget_offers_to(&*self.core);
         Poll::Ready(())
     }
 

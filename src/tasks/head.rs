@@ -14,6 +14,7 @@
 //! | `AWAITS` | it polled something and found it pending | an await | the next step, a drop of the await |
 //! | `AWAITS_MORE` | the same of something that is in the rare part | an await | the next step, a drop of the await |
 //! | `SCOPED` | the latest step found scopes pending | its end | the next step |
+//! | `OFFERED` | what it awaits took a request, and may be dropped before it raises that | `deliver` | its await of that, the end of a step |
 //! | `OWN_WAKER` | somebody has a clone of its waker, so it keeps that | the end of a step | the next step |
 
 use std::cell::Cell;
@@ -46,7 +47,6 @@ pub(super) const SCOPED: Flags = 1 << 9;
 const AWAITS: Flags = 1 << 10;
 pub(super) const AWAITS_MORE: Flags = 1 << 11;
 pub(super) const RAISED: Flags = 1 << 12;
-/// A request was taken by what the task awaits, and may be lost with that.
 pub(super) const OFFERED: Flags = 1 << 13;
 
 /// Something that a task awaits.

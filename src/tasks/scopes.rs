@@ -17,7 +17,7 @@ use super::open_scopes::OpenScopes;
 use super::{TaskHead, TaskRef, Waiter};
 use crate::cancellation::{CancelledError, Raise, Scope, ScopeId};
 use crate::event_loop::LoopState;
-use crate::futures::{AnyRef, State, same};
+use crate::futures::{AnyFuture, AnyRef, State, same};
 
 /// Who is asked to stop: a scope, or the whole task.
 type Target<'a> = Option<&'a Rc<Scope>>;
@@ -320,6 +320,19 @@ impl TaskHead {
         self.rare(|rare| mem::take(&mut rare.offers))
     }
 
+    /// The same of those that `which` are met.
+    #[cold]
+    fn take_offers_if(&self, mut which: impl FnMut(&Offer) -> bool) -> Vec<Offer> {
+        let (met, left) = self.rare(|rare| {
+            let met: Vec<_> = rare.offers.extract_if(.., |offer| which(offer)).collect();
+            (met, rare.offers.len())
+        });
+        if left == 0 {
+            self.clear(OFFERED);
+        }
+        met
+    }
+
     /// Whether a request to the target was not taken back.
     fn is_asked(&self, target: Target<'_>) -> bool {
         match target {
@@ -475,12 +488,28 @@ impl LoopState {
         }
     }
 
-    /// The step that is going on has met a request: something it awaits is cancelled.
-    pub(crate) fn forget_offers(&self) {
+    /// The step that is going on looks at how `future` has ended: it has met the requests that this took.
+    pub(crate) fn forget_offers_to(&self, future: &dyn AnyFuture) {
+        self.forget_offers_if(|offer| offer.awaited.iter().any(|other| same(&**other, future)));
+    }
+
+    /// The step that is going on raises in this scope, or catches in it: it has met the requests to the
+    /// scope, to those around it and to the task.
+    pub(crate) fn forget_offers_around(&self, scope: ScopeId) {
+        self.forget_offers_if(|offer| {
+            let scopes = self.scopes.borrow();
+            let mut around = scopes.path(scope);
+            (offer.target.as_ref())
+                .is_none_or(|target| around.any(|scope| Rc::ptr_eq(scope, target)))
+        });
+    }
+
+    #[inline]
+    fn forget_offers_if(&self, which: impl FnMut(&Offer) -> bool) {
         if let Some(task) = self.current_task()
             && task.head().has(OFFERED)
         {
-            task.base().lp.drop_user(task.head().take_offers());
+            (task.base().lp).drop_user(task.head().take_offers_if(which));
         }
     }
 

@@ -402,7 +402,7 @@ impl LoopState {
         if !self.step.is_stepping() {
             return false;
         }
-        self.forget_offers();
+        self.forget_offers_around(self.step.scope());
         self.step.note(UNWINDING);
         let mut slot = self.step.why.borrow_mut();
         // The first one counts.

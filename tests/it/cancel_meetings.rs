@@ -938,6 +938,115 @@ fn request_that_was_met_or_taken_back_is_not_made_again_beside_a_foreign_branch(
     }
 }
 
+/// The deadline of a timeout is met by nothing but what the timeout has asked to stop: not by what is caught, or looked
+/// at, beside it in the same step.
+#[test]
+fn what_ends_beside_a_timeout_does_not_undo_it() {
+    for kind in ["caught", "looked at", "raised by hand"] {
+        let event_loop = virtual_loop();
+        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+        let beside = event_loop.create_future::<()>();
+        let other = beside.clone();
+        let task = event_loop.create_task(async move {
+            let first = async {
+                match kind {
+                    "caught" => assert!(catch_cancel(other).await.is_err()),
+                    "looked at" => assert!(other.outcome().await.is_ok()),
+                    _ => {
+                        let raised = catch_cancel(async {
+                            other.await;
+                            callsoon::CancelledError::new("by hand").raise().await
+                        });
+                        assert!(raised.await.is_err());
+                    }
+                }
+            };
+            let second = timeout(ms(10), async {
+                futures::future::select(receiver, Box::pin(sleep(ms(90)))).await;
+                sleep(ms(500)).await;
+            });
+            futures::join!(first, second).1
+        });
+        while event_loop.time() < ms(10) {
+            event_loop.run_once(None).unwrap();
+        }
+        // The task has been asked, and looked what it awaits.
+        turn(&event_loop);
+        if kind == "caught" {
+            beside.cancel();
+        } else {
+            beside.set_result(()).unwrap();
+        }
+        sender.send(()).unwrap();
+        let end = event_loop.run_until_complete(task).unwrap();
+        assert!(end.is_err(), "{kind}");
+        assert_eq!(event_loop.time(), ms(10), "{kind}");
+    }
+}
+
+/// Two requests in one turn, of which the second finds nothing that takes it, are met as one, also while somebody else
+/// can wake the task: by a `catch_cancel`, by a timeout whose own deadline is the second, and by what is inside that.
+#[test]
+fn two_requests_in_one_turn_are_met_as_one_beside_a_foreign_branch() {
+    for kind in ["caught", "deadline", "caught inside"] {
+        let event_loop = virtual_loop();
+        let (sender, receiver) = futures::channel::oneshot::channel::<()>();
+        let task = event_loop.create_task(async move {
+            let both = async {
+                // After the first of them it begins to await nothing new.
+                let both = futures::future::join3(sleep(ms(5)), sleep(ms(90)), sleep(ms(90)));
+                drop(futures::future::select(receiver, both).await);
+            };
+            let caught = match kind {
+                "caught" => catch_cancel(both).await.is_err(),
+                "deadline" => catch_cancel(timeout(ms(10), both)).await.is_err(),
+                _ => timeout(ms(10), catch_cancel(both))
+                    .await
+                    .is_ok_and(|end| end.is_err()),
+            };
+            (caught, catch_cancel(yield_now()).await.is_ok())
+        });
+        let handle = task.handle();
+        event_loop.call_at(ms(10), move || {
+            handle.cancel();
+            if kind == "caught" {
+                handle.cancel();
+            }
+        });
+        let end = event_loop.run_until_complete(task).unwrap();
+        assert_eq!(end, (true, true), "{kind}");
+        drop(sender);
+    }
+}
+
+/// A future that has taken the request is looked at through another handle than the one that was waited with: the
+/// request is met.
+#[test]
+fn request_that_is_looked_at_through_a_new_handle_is_met() {
+    let event_loop = virtual_loop();
+    let (sender, mut messages) = futures::channel::mpsc::unbounded::<()>();
+    let future = event_loop.create_future::<()>();
+    let task = event_loop.create_task(async move {
+        let mut count = 0;
+        let end = loop {
+            futures::select_biased! {
+                _ = messages.next() => count += 1,
+                end = future.clone().outcome().fuse() => break end,
+            }
+        };
+        (count, end.is_err(), catch_cancel(yield_now()).await.is_ok())
+    });
+    turn(&event_loop);
+    turn(&event_loop);
+    task.cancel();
+    sender.unbounded_send(()).unwrap();
+    assert_eq!(
+        event_loop.run_until_complete(task).unwrap(),
+        (1, true, true)
+    );
+    drop(sender);
+}
+
 /// A select drops a group whose child has just failed, or whose body was about to be cancelled: the task is not
 /// asked to stop by what is gone, and one that was asked from outside still is.
 #[test]
