@@ -49,12 +49,13 @@ impl<T: 'static> List<T> {
         self,
         mut each: impl FnMut(Result<T, ResultError>) -> Result<R, X>,
     ) -> Result<Vec<R>, X> {
-        let children = self.0;
-        if !children.iter().all(|child| child.as_fresh().is_some()) {
-            let ends = children.into_iter().map(Awaited::get);
+        if !self.0.iter().all(|child| child.as_fresh().is_some()) {
+            let ends = self.0.into_iter().map(Awaited::get);
             return ends.map(each).collect();
         }
-        let mut results = Vec::with_capacity(children.len());
+        // After a failure they go later than what is left in the children.
+        let mut results = Vec::with_capacity(self.0.len());
+        let children = self.0;
         let mut emptied = true;
         for task in children.iter().filter_map(Awaited::as_fresh) {
             task.keep_listening();
@@ -69,7 +70,7 @@ impl<T: 'static> List<T> {
     }
 }
 
-/// Children that were made for a gather, are over, and have nothing of a user's left in them.
+/// Children that were made for a gather, are over, and have given their results.
 struct Emptied<T: 'static>(Vec<Awaited<T>>);
 
 impl<T: 'static> Emptied<T> {

@@ -20,7 +20,7 @@ pub(crate) struct SpareChildren {
     bytes: usize,
 }
 
-/// The children of a gather. Nothing of a user's is left in them.
+/// The children of a gather. Their coroutines are gone, their results have been taken.
 struct Set {
     /// Where it was made.
     site: &'static Location<'static>,
