@@ -7,7 +7,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::mem;
 use std::rc::Rc;
 
 use super::head::{
@@ -313,14 +312,8 @@ impl TaskHead {
         });
     }
 
-    /// The requests that were taken are met. Gives what is forgotten: its drop may be user code.
-    #[cold]
-    fn take_offers(&self) -> Vec<Offer> {
-        self.clear(OFFERED);
-        self.rare(|rare| mem::take(&mut rare.offers))
-    }
-
-    /// The same of those that `which` are met.
+    /// The requests that were taken, and are `which`, are met. Gives what is forgotten: its drop may be user
+    /// code.
     #[cold]
     fn take_offers_if(&self, mut which: impl FnMut(&Offer) -> bool) -> Vec<Offer> {
         let (met, left) = self.rare(|rare| {
@@ -464,21 +457,22 @@ impl LoopState {
             let state = future.state();
             state != State::Pending && state != State::Cancelled
         };
-        let (mut gone, mut lost) = (Vec::new(), Vec::new());
-        for offer in head.take_offers() {
-            let Offer {
-                target,
-                why,
-                awaited,
-            } = offer;
-            if awaited.iter().any(declined) {
-                gone.push(awaited);
-            } else if awaited.iter().any(is_awaited) {
-                head.keep_offer(target.as_ref(), awaited, why);
-            } else {
-                gone.push(awaited);
+        let over = head.take_offers_if(|offer| {
+            let mut awaited = offer.awaited.iter();
+            awaited.clone().any(declined) || !awaited.any(is_awaited)
+        });
+        let mut lost = Vec::new();
+        let mut gone = Vec::new();
+        for Offer {
+            target,
+            why,
+            awaited,
+        } in over
+        {
+            if !awaited.iter().any(declined) {
                 lost.push((target, why));
             }
+            gone.push(awaited);
         }
         task.base().lp.drop_user((awaited, gone));
         for (target, why) in lost {
