@@ -48,6 +48,11 @@ fn assert_flat(before: isize, after: isize) {
     assert!(grown < NOISE, "{grown} bytes more than before");
 }
 
+#[track_caller]
+fn assert_few_allocations(allocations: usize) {
+    assert!(allocations < FEW, "{allocations} allocations");
+}
+
 /// Runs the loop until all of these tasks are over.
 fn run_to_the_end(event_loop: &EventLoop, tasks: impl IntoIterator<Item = Task<()>>) {
     for task in tasks {
@@ -384,7 +389,7 @@ fn uncontended_locks_and_queues_allocate_nothing() {
         ALLOCATOR.stats().allocations - before
     });
     let allocations = event_loop.run_until_complete(used).unwrap();
-    assert!(allocations < FEW, "{allocations} allocations");
+    assert_few_allocations(allocations);
 }
 
 /// Whoever waits again and again for the same thing asks the heap for nothing either, once the line has
@@ -423,8 +428,7 @@ fn contended_locks_and_queues_allocate_nothing() {
     let serving = event_loop.create_task(async move { serve().await });
     event_loop.run_until_complete(serving).unwrap();
     run_to_the_end(&event_loop, tasks);
-    let allocations = ALLOCATOR.stats().allocations - before;
-    assert!(allocations < FEW, "{allocations} allocations");
+    assert_few_allocations(ALLOCATOR.stats().allocations - before);
 }
 
 /// A line that was long once is not so for good: a thousand wait, all get through, and from then on those
@@ -453,8 +457,7 @@ fn a_line_forgets_that_it_was_long() {
     all_pass(5, 100);
     let before = ALLOCATOR.stats().allocations;
     all_pass(5, MILLION / 100);
-    let allocations = ALLOCATOR.stats().allocations - before;
-    assert!(allocations < FEW, "{allocations} allocations");
+    assert_few_allocations(ALLOCATOR.stats().allocations - before);
 }
 
 /// Waiters that come and go behind one that stays leave nothing behind.
